@@ -1,0 +1,180 @@
+//! What a node is told to be.
+
+use core::time::Duration;
+
+use crate::media::Playlist;
+use crate::origin_map::{OriginRule, PullProperties};
+
+/// A whole server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `Server/Name`: a label, and the prefix of the server id.
+    pub name: String,
+    /// What is listened on.
+    pub listeners: Listeners,
+    /// Virtual hosts, in the order in which their patterns are tried.
+    pub vhosts: Vec<VirtualHost>,
+}
+
+/// The addresses and ports of a server; an absent port is not listened on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listeners {
+    /// `Server/IP`: addresses to bind; `*` is every IPv4 address, `::` every IPv6 address.
+    pub addresses: Vec<String>,
+    /// `Bind/Providers/RTMP/Port`.
+    pub rtmp: Option<u16>,
+    /// `Bind/Publishers/OVT/Port`.
+    pub ovt: Option<u16>,
+    /// `Bind/Publishers/LLHLS/Port`.
+    pub llhls: Option<u16>,
+}
+
+/// A pattern for host names: `*` is any run of characters, `?` is zero or one, everything else is itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPattern(pub String);
+
+/// One virtual host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VirtualHost {
+    /// `Name`; not a domain.
+    pub name: String,
+    /// `Host/Names/Name`, in order.
+    pub hosts: Vec<HostPattern>,
+    /// `Origins/Properties`.
+    pub pull: PullProperties,
+    /// `Origins/Origin`, in order.
+    pub origins: Vec<OriginRule>,
+    /// `Applications/Application` with a name.
+    pub applications: Vec<Application>,
+    /// The application named `*`: the template for those that no one configured.
+    pub template: Option<Application>,
+}
+
+/// One application.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Application {
+    /// Its name; `*` in a template.
+    pub name: String,
+    /// Where its streams may come from.
+    pub providers: Providers,
+    /// Where its streams may go.
+    pub publishers: Publishers,
+    /// Variant names that the output profile gives to its bypassed tracks: (video, audio).
+    pub track_names: (Option<String>, Option<String>),
+    /// `OutputProfiles/OutputProfile/Playlist`.
+    pub playlists: Vec<Playlist>,
+}
+
+/// The providers of an application; absent is disabled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Providers {
+    /// Pulling over OVT.
+    pub ovt: Option<OvtProvider>,
+    /// Publishing over RTMP.
+    pub rtmp: Option<RtmpProvider>,
+}
+
+/// `Providers/OVT`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OvtProvider {
+    /// How timestamps are anchored.
+    pub timestamps: TimestampMode,
+}
+
+/// `Providers/RTMP`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RtmpProvider {
+    /// How timestamps are anchored.
+    pub timestamps: TimestampMode,
+    /// Whether a second publisher of a name is refused (true) or takes over (false).
+    pub block_duplicate: bool,
+    /// `PacketSilenceTimeoutMs`: how long a publisher may be silent; `None` is for ever.
+    pub silence: Option<Duration>,
+}
+
+/// `TimestampMode`: where a stream's timeline starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimestampMode {
+    /// At the encoder's own timestamps.
+    Original,
+    /// At the server's wall clock.
+    SystemClock,
+    /// At zero.
+    #[default]
+    ZeroBased,
+}
+
+/// The publishers of an application; absent is disabled.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Publishers {
+    /// Relaying to edges over OVT.
+    pub ovt: bool,
+    /// LL-HLS.
+    pub llhls: Option<LlHls>,
+}
+
+/// `Publishers/LLHLS`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LlHls {
+    /// `ChunkDuration`: the length that parts aim for and never exceed.
+    pub chunk: Duration,
+    /// `SegmentDuration`: the length of the segment grid.
+    pub segment: Duration,
+    /// `SegmentCount`: segments in the playlist, the open one included; at least 3.
+    pub segment_count: usize,
+    /// `PartHoldBack`; `None` is three times the longest part.
+    pub part_hold_back: Option<Duration>,
+    /// `EnablePreloadHint`.
+    pub preload_hint: bool,
+    /// `CreateDefaultPlaylist`: whether `llhls.m3u8` exists.
+    pub default_playlist: bool,
+    /// `CrossDomains`, or the server's default.
+    pub cross_domains: CrossDomains,
+    /// `CacheControl`.
+    pub cache: CacheControl,
+}
+
+impl Default for LlHls {
+    fn default() -> Self {
+        LlHls {
+            chunk: Duration::from_millis(500),
+            segment: Duration::from_secs(6),
+            segment_count: 10,
+            part_hold_back: None,
+            preload_hint: true,
+            default_playlist: true,
+            cross_domains: CrossDomains::default(),
+            cache: CacheControl::default(),
+        }
+    }
+}
+
+/// `CrossDomains`: who may read answers from a web page of another origin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CrossDomains {
+    /// `Url`: patterns; `*` is everybody.
+    pub urls: Vec<String>,
+    /// `Header`: response headers that override the generated ones.
+    pub headers: Vec<(String, String)>,
+}
+
+/// `CacheControl`: seconds for each kind of resource; 0 is `no-cache, no-store`, negative is no header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheControl {
+    /// Master playlists.
+    pub master: i64,
+    /// Media playlists without directives.
+    pub chunklist: i64,
+    /// Media playlists with `_HLS_msn`.
+    pub chunklist_with_directives: i64,
+    /// Init sections and segments.
+    pub segment: i64,
+    /// Parts.
+    pub part: i64,
+}
+
+impl Default for CacheControl {
+    fn default() -> Self {
+        CacheControl { master: 0, chunklist: 0, chunklist_with_directives: 60, segment: -1, part: -1 }
+    }
+}

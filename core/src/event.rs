@@ -1,0 +1,183 @@
+//! Every observable fact, declared once. Logs, metrics, the simulator's checkers and its trace all read these.
+
+use core::time::Duration;
+use std::fmt;
+
+use crate::io::{CloseReason, ConnId};
+use crate::time::Time;
+
+/// The name of a stream on a node: virtual host, application, stream.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamKey {
+    /// The virtual host's configured name.
+    pub vhost: String,
+    /// The application.
+    pub app: String,
+    /// The stream.
+    pub stream: String,
+}
+
+impl fmt::Display for StreamKey {
+    /// As OvenMediaEngine writes it: `#vhost#app/stream`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}#{}/{}", self.vhost, self.app, self.stream)
+    }
+}
+
+/// How loud an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum Severity {
+    Debug,
+    Info,
+    Warn,
+}
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A peer broke its protocol, or one of our bounds; its connection was closed.
+    PeerMisbehaved {
+        /// The connection.
+        conn: ConnId,
+        /// What it did, and what it should do.
+        what: String,
+    },
+    /// A publisher's stream began.
+    PublishStarted {
+        /// The stream.
+        key: StreamKey,
+        /// Its connection.
+        conn: ConnId,
+    },
+    /// A publisher was turned away.
+    PublishRefused {
+        /// The connection.
+        conn: ConnId,
+        /// Why, as the publisher was told.
+        why: String,
+    },
+    /// A publisher's stream ended.
+    PublishEnded {
+        /// The stream.
+        key: StreamKey,
+        /// Why.
+        why: String,
+    },
+    /// An edge tries an origin.
+    PullDialled {
+        /// The stream.
+        key: StreamKey,
+        /// The origin's URL.
+        url: String,
+    },
+    /// An origin could not be used, or was lost.
+    PullLost {
+        /// The stream.
+        key: StreamKey,
+        /// The origin's URL.
+        url: String,
+        /// What happened, in a sentence.
+        why: String,
+    },
+    /// The first media of an origin arrived; viewers see this origin from here on.
+    PullPlaying {
+        /// The stream.
+        key: StreamKey,
+        /// The origin's URL.
+        url: String,
+        /// How long the stream was without media; zero at its first start.
+        outage: Duration,
+        /// How the new media was joined to the old.
+        joined: Joined,
+    },
+    /// A pulled stream is given up and forgotten.
+    PullEnded {
+        /// The stream.
+        key: StreamKey,
+        /// Why.
+        why: String,
+    },
+    /// An edge (or any OVT client) plays a stream from here.
+    RelayStarted {
+        /// The stream.
+        key: StreamKey,
+        /// Its connection.
+        conn: ConnId,
+    },
+    /// An OVT client could not keep up and was cut to the next key frame.
+    RelaySkipped {
+        /// The stream.
+        key: StreamKey,
+        /// Its connection.
+        conn: ConnId,
+        /// Packets that it did not get.
+        packets: u64,
+    },
+    /// An OVT client is gone.
+    RelayEnded {
+        /// The stream.
+        key: StreamKey,
+        /// Its connection.
+        conn: ConnId,
+    },
+    /// A part can be asked for.
+    PartReady {
+        /// The stream.
+        key: StreamKey,
+        /// The track's number.
+        track: u32,
+        /// The media sequence number of its segment.
+        msn: u64,
+        /// Its number in the segment.
+        part: u32,
+    },
+    /// A connection ended from the other side.
+    ConnectionLost {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        reason: CloseReason,
+        /// When.
+        at: Time,
+    },
+    /// Something that the operator should know about a stream (a key-frame interval that does not fit, ...).
+    StreamWarning {
+        /// The stream.
+        key: StreamKey,
+        /// What, and what to do about it.
+        what: String,
+    },
+}
+
+/// How media from a new origin was joined to what viewers had already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// There was nothing before.
+    First,
+    /// Both origins carry the same access units: joined at the very next one.
+    Exact,
+    /// Joined at a key frame of the new origin.
+    KeyFrame,
+}
+
+impl Event {
+    /// How loud it is in a log.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Event::PartReady { .. } | Event::ConnectionLost { .. } => Severity::Debug,
+            Event::PeerMisbehaved { .. }
+            | Event::PublishRefused { .. }
+            | Event::PullLost { .. }
+            | Event::RelaySkipped { .. }
+            | Event::StreamWarning { .. } => Severity::Warn,
+            Event::PublishStarted { .. }
+            | Event::PublishEnded { .. }
+            | Event::PullDialled { .. }
+            | Event::PullPlaying { .. }
+            | Event::PullEnded { .. }
+            | Event::RelayStarted { .. }
+            | Event::RelayEnded { .. } => Severity::Info,
+        }
+    }
+}
