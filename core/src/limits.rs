@@ -22,3 +22,76 @@ pub const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long an origin may take to answer PLAY.
 pub const PLAY_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Access units of a stream whose content is remembered, to recognise them from another origin: about ten seconds.
+pub const MEMORY_ACCESS_UNITS: usize = 1_024;
+
+/// Packets that a new source may deliver before its place on the timeline must be decided.
+pub const HELD_PACKETS_MAX: usize = 2_048;
+
+/// A new source whose burst pauses for this long has shown what it has.
+pub const JOIN_QUIET: Duration = Duration::from_millis(10);
+
+/// The longest that packets of a new source are held while it bursts.
+pub const JOIN_TIMEOUT: Duration = Duration::from_millis(150);
+
+/// The media that an origin keeps of each stream for edges that come late or lost another origin. It covers the
+/// default NoInputFailoverTimeout, so that an edge that waited that long still misses nothing.
+pub const HISTORY: Duration = Duration::from_millis(4_000);
+
+/// The most that is kept of one stream, in bytes; a stream whose key frames are so far apart is not kept.
+pub const HISTORY_BYTES_MAX: usize = 32 << 20;
+
+/// Bytes queued for an OVT client beyond which it is cut to the next key frame.
+pub const RELAY_QUEUE_HIGH: usize = 4 << 20;
+
+/// Bytes queued for an OVT client below which it may go on.
+pub const RELAY_QUEUE_LOW: usize = 256 << 10;
+
+/// How long an OVT client may take nothing at all.
+pub const RELAY_STALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an origin that plays may take until its media can be placed: the longest wait for a key frame.
+pub const FIRST_MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The first pause between attempts to reach an origin, after those that follow without a pause.
+pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// The longest pause between attempts.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a stream that was playing may be without any origin before it is given up.
+pub const RESUME_BUDGET: Duration = Duration::from_secs(60);
+
+/// How often an origin whose stream is only starting is asked again.
+pub const START_BUDGET_ATTEMPTS: u32 = 12;
+
+/// How long it is remembered that no origin has a stream.
+pub const ABSENT_MEMORY: Duration = Duration::from_secs(1);
+
+/// Absent streams that are remembered.
+pub const ABSENT_STREAMS_MAX: usize = 100_000;
+
+/// Ended streams whose last media sequence number is remembered.
+pub const ENDED_STREAMS_MAX: usize = 10_000;
+
+/// Streams of one node, those that are only asked for included.
+pub const STREAMS_MAX: usize = 20_000;
+
+/// Pulls of one node that have not delivered anything yet.
+pub const STARTING_PULLS_MAX: usize = 1_000;
+
+/// DESCRIBE requests that wait for one stream to start.
+pub const HELD_DESCRIBES_MAX: usize = 1_000;
+
+/// How long a DESCRIBE waits for its stream to start. OvenMediaEngine's edge gives up after 1.5 s of silence.
+pub const HELD_DESCRIBE_TIMEOUT: Duration = Duration::from_millis(1_300);
+
+/// Requests that wait on one stream for a part.
+pub const WAITING_REQUESTS_MAX: usize = 20_000;
+
+/// How long a viewer waits for a stream that is starting.
+pub const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A stream without a new part for this long is frozen: playlists are answered with an error.
+pub const FROZEN_AFTER: Duration = Duration::from_secs(4);
