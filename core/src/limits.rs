@@ -131,3 +131,23 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A stream without a new part for this long is frozen: playlists are answered with an error.
 pub const FROZEN_AFTER: Duration = Duration::from_secs(4);
+/// The largest configuration file that is read, in bytes. A file with a hundred applications is about 200 kB.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1 << 20;
+
+/// How deep the elements of a configuration may nest, includes counted. The schema itself is 11 deep.
+pub const CONFIG_DEPTH_MAX: usize = 32;
+
+/// Elements of a configuration, over all its files.
+pub const CONFIG_ELEMENTS_MAX: usize = 50_000;
+
+/// Files that include one another in a chain.
+pub const CONFIG_INCLUDE_DEPTH_MAX: usize = 8;
+
+/// The longest name of an element or attribute of a configuration, in bytes.
+pub const CONFIG_NAME_BYTES_MAX: usize = 64;
+
+/// The longest value in a configuration after its macros are replaced, in bytes.
+pub const CONFIG_VALUE_BYTES_MAX: usize = 16 << 10;
+
+/// Errors and warnings that are told of one configuration; the rest is counted.
+pub const CONFIG_DIAGNOSTICS_MAX: usize = 200;
