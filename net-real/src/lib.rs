@@ -1,0 +1,23 @@
+//! The tokio driver of a [`headwater_core::io::Machine`]: the one piece of asynchronous code in Headwater.
+//!
+//! One task owns the machine and calls it; other tasks only move bytes to and from it. Nothing here decides
+//! anything about media, origins or viewers: what is here moves bytes, keeps bounds, and reports.
+//!
+//! * [`net`] is what the driver asks of a network; [`tokio`] is the real one, `turmoil` (a feature) a simulated one.
+//! * [`driver`] is the event loop. It does the writing itself, once per turn; reading is a task per connection.
+//! * [`http`] turns requests that hyper has parsed into inputs, and the machine's answers into responses.
+//! * [`clock`] is the two clocks of a node, [`log`] writes its events, [`environment`] is what its configuration may ask.
+//! * [`server`] puts them together to what `headwater serve` runs.
+
+pub mod clock;
+mod conn;
+pub mod driver;
+pub mod environment;
+pub mod http;
+mod listen;
+pub mod log;
+pub mod net;
+pub mod server;
+pub mod tokio;
+#[cfg(feature = "turmoil")]
+pub mod turmoil;

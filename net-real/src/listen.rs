@@ -1,0 +1,124 @@
+//! Accepting: a task per listener that never gives up and never takes more than it has room for.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_core::io::Service;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+use crate::driver::{Happened, Phase};
+use crate::http::{self, Gate};
+use crate::net::Net;
+
+/// Where accepted connections go.
+pub(crate) enum Door<S> {
+    /// To hyper.
+    Http(Arc<Gate<S>>, watch::Receiver<Phase>),
+    /// To the machine, byte by byte.
+    Stream(Service, mpsc::Sender<Happened<S>>),
+}
+
+/// An accepting task; the listener is closed when this is dropped.
+pub(crate) struct Accepting(pub(crate) JoinHandle<()>);
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Accepts until it is aborted. `room` is how many connections may be open at a time.
+pub(crate) async fn accept<N: Net>(mut listener: N::Listener, room: Arc<Semaphore>, door: Door<N::Stream>) {
+    let (mut full, mut failing) = (Rarely::default(), Rarely::default());
+    let mut pause = PAUSE_MIN;
+    loop {
+        let (stream, peer) = match N::accept(&mut listener).await {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                if let Some(times) = failing.now() {
+                    warn!(%error, times, "cannot accept connections; if files ran out, raise `ulimit -n`");
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+                continue;
+            }
+        };
+        pause = PAUSE_MIN;
+        match room.clone().try_acquire_owned() {
+            Ok(permit) => door.pass(stream, peer, permit).await,
+            Err(_) => {
+                if let Some(times) = full.now() {
+                    warn!(%peer, service = ?door.service(), times, "too many connections; turned away");
+                }
+            }
+        }
+    }
+}
+
+/// The pause after a failure that will not go away by itself at once, such as running out of files.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A complaint that can come thousands of times a second is written this often.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Door<S> {
+    fn service(&self) -> Service {
+        match self {
+            Door::Http(..) => Service::Http,
+            Door::Stream(service, _) => *service,
+        }
+    }
+
+    async fn pass(&self, stream: S, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+        match self {
+            Door::Http(gate, phase) => {
+                debug!(%peer, service = ?Service::Http, "accepted");
+                let serving = http::serve(gate.clone(), stream, peer, phase.clone());
+                tokio::spawn(async move {
+                    serving.await;
+                    drop(permit);
+                });
+            }
+            Door::Stream(service, inputs) => {
+                // Only fails when the driver has ended, and then this task is aborted.
+                let _ = inputs.send(Happened::Accepted { service: *service, stream, peer, permit }).await;
+            }
+        }
+    }
+}
+
+/// Whether only the connection that was about to be accepted is affected.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionRefused | Kind::ConnectionReset | Kind::Interrupted
+    )
+}
+
+/// Says when to complain, and how often there was reason to since the last time.
+#[derive(Default)]
+struct Rarely {
+    last: Option<Instant>,
+    times: u64,
+}
+
+impl Rarely {
+    fn now(&mut self) -> Option<u64> {
+        self.times += 1;
+        let now = Instant::now();
+        if self.last.is_some_and(|last| now.duration_since(last) < COMPLAINT_INTERVAL) {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.times))
+    }
+}
