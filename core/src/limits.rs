@@ -151,3 +151,20 @@ pub const CONFIG_VALUE_BYTES_MAX: usize = 16 << 10;
 
 /// Errors and warnings that are told of one configuration; the rest is counted.
 pub const CONFIG_DIAGNOSTICS_MAX: usize = 200;
+/// Bytes of packets that a packager holds back while it waits for the leading track; the oldest are let go first.
+pub const HLS_QUEUE_BYTES_MAX: usize = 32 << 20;
+
+/// Segment boundaries of the leading track that are remembered for tracks that lag behind.
+pub const HLS_BOUNDARIES_MAX: usize = 4_096;
+
+/// Segments that stay downloadable after they have left a media playlist.
+pub const HLS_RETIRED_SEGMENTS: usize = 3;
+
+/// Samples in one part: what a part of one second holds at 240 frames per second, with room.
+pub const HLS_PART_SAMPLES_MAX: usize = 4_096;
+
+/// Segments of pure gap that one packet can cause on one track.
+pub const HLS_GAP_SEGMENTS_MAX: usize = 16_384;
+
+/// Events of a packager that nobody has polled yet; the oldest are dropped.
+pub const HLS_EVENTS_MAX: usize = 65_536;
