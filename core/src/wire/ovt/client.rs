@@ -249,3 +249,247 @@ impl Client {
         self.early.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::captures::description;
+    use super::super::message::{granted, refusal};
+    use super::super::packet::HEADER_BYTES;
+    use super::*;
+    use proptest::prelude::*;
+
+    const TARGET: &str = "ovt://origin:9000/app/stream?a=b?c";
+
+    fn client(first_id: u32) -> Client {
+        let mut client = Client::new(TARGET.into(), first_id, None);
+        client.start(Wall::default());
+        assert_eq!(client.phase(), Phase::Describing);
+        client
+    }
+
+    fn playing() -> Client {
+        let mut client = client(1);
+        receive(&mut client, description("h264-aac").answer(1, Wall::default())).expect("describe");
+        receive(&mut client, granted(Application::Play, 2, Wall::default())).expect("play");
+        assert_eq!(client.phase(), Phase::Playing);
+        while client.poll().is_some() {}
+        client
+    }
+
+    fn receive(client: &mut Client, bytes: impl Into<Bytes>) -> Result<(), Error> {
+        client.receive(bytes.into(), Wall::default())
+    }
+
+    fn events(client: &mut Client) -> Vec<ClientEvent> {
+        core::iter::from_fn(|| client.poll()).collect()
+    }
+
+    fn media(track: u32, payload: &'static [u8]) -> MediaPacket {
+        use super::super::media::{BitstreamFormat, MediaFlag, MediaType, PacketType};
+        MediaPacket {
+            track,
+            pts: 5,
+            dts: 5,
+            duration: -1,
+            media_type: MediaType::AUDIO,
+            flag: MediaFlag::KEY,
+            format: BitstreamFormat::AAC_ADTS,
+            packet_type: PacketType::RAW,
+            data: Bytes::from_static(payload),
+        }
+    }
+
+    fn played(client: &mut Client) -> Vec<Bytes> {
+        let media = |event| if let ClientEvent::Media(packet) = event { Some(packet.data) } else { None };
+        events(client).into_iter().filter_map(media).collect()
+    }
+
+    fn message(text: &[u8]) -> Bytes {
+        use super::super::packet::{Header, PayloadKind, fragment};
+        let kind = PayloadKind::Response;
+        fragment(Header { marker: true, kind, sequence: 0, timestamp: 0, session: 0, length: 0 }, text)
+    }
+
+    #[test]
+    fn the_target_is_sent_as_it_is() {
+        let mut client = client(1);
+        let Some(ClientEvent::Write(bytes)) = client.poll() else { panic!("a request") };
+        let expected = br#"{"application":"describe","id":1,"target":"ovt://origin:9000/app/stream?a=b?c"}"#;
+        assert_eq!(bytes[HEADER_BYTES..], expected[..]);
+    }
+
+    #[test]
+    fn history_is_asked_with_play_alone() {
+        let mut client = Client::new(TARGET.into(), 1, Some(4_000));
+        client.start(Wall::default());
+        receive(&mut client, description("h264-aac").answer(1, Wall::default())).expect("describe");
+        let asked: Vec<bool> = events(&mut client)
+            .iter()
+            .filter_map(|event| if let ClientEvent::Write(bytes) = event { Some(bytes) } else { None })
+            .map(|bytes| String::from_utf8_lossy(bytes).contains(r#""headwater":{"history_ms":4000}"#))
+            .collect();
+        assert_eq!(asked, [false, true]);
+    }
+
+    #[test]
+    fn a_stream_that_has_not_started_is_asked_for_again_on_the_same_connection() {
+        let mut client = client(1);
+        let message = "(#default#app/stream) stream has not started.";
+        receive(&mut client, refusal("describe", 1, 202, message, Wall::default())).expect("OVT");
+        assert!(events(&mut client).contains(&ClientEvent::Retry { message: message.into() }));
+        assert_eq!(client.phase(), Phase::Idle);
+        client.start(Wall::default());
+        receive(&mut client, description("h264-aac").answer(2, Wall::default())).expect("describe");
+        assert_eq!((client.phase(), client.next_id()), (Phase::Starting, 4));
+    }
+
+    #[test]
+    fn start_does_nothing_while_a_question_is_open() {
+        let mut client = client(1);
+        client.start(Wall::default());
+        assert_eq!((events(&mut client).len(), client.next_id()), (1, 2));
+    }
+
+    #[test]
+    fn trap_18_ids_count_on_across_connections() {
+        let mut first = playing();
+        assert!(first.stop(Wall::default()).is_some());
+        let mut second = client(first.next_id());
+        assert_eq!(second.next_id(), 5);
+        receive(&mut second, description("h264-aac").answer(4, Wall::default())).expect("id 4 was asked");
+        assert_eq!(client(u32::MAX).next_id(), 0);
+    }
+
+    #[test]
+    fn an_answer_to_something_else_is_an_error() {
+        let wrong = |application: &str, id| {
+            Err(PeerMisbehaved::WrongAnswer { application: application.into(), id }.into())
+        };
+        let answered = |bytes| receive(&mut client(1), bytes);
+        assert_eq!(answered(description("h264-aac").answer(2, Wall::default())), wrong("describe", 2));
+        assert_eq!(answered(granted(Application::Play, 1, Wall::default())), wrong("play", 1));
+        assert_eq!(answered(refusal("unknown", 0, 200, "ok", Wall::default())), wrong("unknown", 0));
+    }
+
+    #[test]
+    fn a_refusal_of_what_the_origin_could_not_read_is_a_refusal() {
+        for (id, code) in [(0, 500), (0, 404), (1, 404)] {
+            let mut client = client(1);
+            receive(&mut client, refusal("unknown", id, code, "no", Wall::default())).expect("OVT");
+            assert!(events(&mut client).contains(&ClientEvent::Refused { code, message: "no".into() }));
+            assert_eq!(client.phase(), Phase::Ended);
+        }
+    }
+
+    #[test]
+    fn a_refused_play_ends_the_connection_without_a_stop() {
+        let mut client = client(1);
+        receive(&mut client, description("h264-aac").answer(1, Wall::default())).expect("describe");
+        let no = "There is no such stream (#default#app/stream)";
+        receive(&mut client, refusal("play", 2, 404, no, Wall::default())).expect("OVT");
+        assert_eq!(events(&mut client).pop(), Some(ClientEvent::Refused { code: 404, message: no.into() }));
+        assert_eq!(client.stop(Wall::default()), None);
+    }
+
+    #[test]
+    fn trap_4_the_first_media_is_played_whatever_it_is() {
+        let mut client = playing();
+        receive(&mut client, media(1, b"a").encode(35, &mut 60_000)).expect("OVT");
+        assert_eq!(played(&mut client), ["a"]);
+    }
+
+    #[test]
+    fn media_before_the_play_answer_is_played_after_it() {
+        let mut client = client(1);
+        receive(&mut client, media(1, b"a").encode(0, &mut 0)).expect("early");
+        receive(&mut client, description("h264-aac").answer(1, Wall::default())).expect("describe");
+        receive(&mut client, media(1, b"b").encode(0, &mut 0)).expect("early");
+        assert!(played(&mut client).is_empty());
+        let answer = granted(Application::Play, 2, Wall::default());
+        receive(&mut client, [&answer[..], &media(1, b"c").encode(0, &mut 0)].concat()).expect("play");
+        assert_eq!(client.events.front(), Some(&ClientEvent::Playing));
+        assert_eq!(played(&mut client), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn early_media_is_bounded() {
+        let mut client = client(1);
+        let packet = media(1, b"a").encode(0, &mut 0);
+        for _ in 0..limits::OVT_EARLY_PACKETS_MAX {
+            receive(&mut client, packet.clone()).expect("within the bound");
+        }
+        assert_eq!(receive(&mut client, packet), Err(PeerMisbehaved::EarlyMedia.into()));
+        assert_eq!(client.phase(), Phase::Ended);
+    }
+
+    #[test]
+    fn media_of_unknown_and_silent_tracks_is_dropped() {
+        let mut client = playing();
+        receive(&mut client, media(9, b"a").encode(0, &mut 0)).expect("OVT");
+        receive(&mut client, media(2, b"a").encode(0, &mut 0)).expect("OVT");
+        assert_eq!(client.poll(), None);
+    }
+
+    #[test]
+    fn the_origin_may_stop_with_a_message_and_what_came_before_it_is_played() {
+        let mut client = playing();
+        let stop = refusal("stop", 0, 200, "ok", Wall::default());
+        let bytes = [&media(1, b"a").encode(0, &mut 0)[..], &stop, b"garbage that nobody reads"].concat();
+        receive(&mut client, bytes).expect("OVT");
+        assert!(matches!(events(&mut client)[..], [ClientEvent::Media(_), ClientEvent::Stopped]));
+        assert_eq!((client.phase(), client.stop(Wall::default())), (Phase::Ended, None));
+    }
+
+    #[test]
+    fn any_other_message_while_playing_is_an_error() {
+        let mut client = playing();
+        let again = granted(Application::Play, 2, Wall::default());
+        assert_eq!(receive(&mut client, again), Err(PeerMisbehaved::UnexpectedMessage.into()));
+        assert!(matches!(
+            receive(&mut playing(), message(b"not JSON")),
+            Err(Error::PeerMisbehaved(PeerMisbehaved::Json(_)))
+        ));
+    }
+
+    #[test]
+    fn a_message_that_nobody_asked_for_is_an_error() {
+        let mut client = Client::new(TARGET.into(), 1, None);
+        let answer = description("h264-aac").answer(0, Wall::default());
+        assert_eq!(receive(&mut client, answer), Err(PeerMisbehaved::UnexpectedMessage.into()));
+    }
+
+    #[test]
+    fn trap_13_nothing_of_a_broken_connection_reaches_the_next() {
+        let whole = media(1, b"abcdef").encode(0, &mut 0);
+        let mut first = playing();
+        receive(&mut first, whole.slice(..whole.len() - 3)).expect("half a packet");
+        let mut second = playing();
+        receive(&mut second, whole).expect("a packet of its own");
+        assert_eq!(played(&mut second), ["abcdef"]);
+    }
+
+    #[test]
+    fn trap_14_describe_comes_before_play() {
+        let mut client = client(1);
+        receive(&mut client, description("h264-aac").answer(1, Wall::default())).expect("describe");
+        let names: Vec<bool> = events(&mut client)
+            .iter()
+            .map(|event| matches!(event, ClientEvent::Write(bytes) if bytes.windows(4).any(|word| word == b"play")))
+            .collect();
+        assert_eq!(names, [false, false, true]);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(chunks in proptest::collection::vec(any::<Vec<u8>>(), 0..9), begin in 0..3) {
+            let mut client = if begin == 2 { playing() } else { client(1) };
+            if begin == 1 {
+                receive(&mut client, description("h264-aac").answer(1, Wall::default())).expect("describe");
+            }
+            for chunk in chunks {
+                let _ = receive(&mut client, message(&chunk));
+                let _ = receive(&mut client, chunk);
+            }
+        }
+    }
+}

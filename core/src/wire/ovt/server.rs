@@ -207,3 +207,199 @@ impl Budget {
         allowed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::captures::description;
+    use super::super::packet::{HEADER_BYTES, Header, PayloadKind, fragment};
+    use super::super::{Client, ClientEvent};
+    use super::*;
+    use core::time::Duration;
+    use proptest::prelude::*;
+
+    const KEY: &str = "#default#app/stream";
+
+    fn request(application: Application, id: u32) -> Bytes {
+        message::request(application, id, "ovt://host:9000/app/stream", None, Wall::default())
+    }
+
+    fn receive(server: &mut Server, bytes: impl Into<Bytes>) -> Result<(), Error> {
+        server.receive(bytes.into(), Now::default())
+    }
+
+    fn ask(server: &mut Server, application: Application, id: u32) -> ServerEvent {
+        receive(server, request(application, id)).expect("a request");
+        server.poll().expect("an event")
+    }
+
+    fn packet(kind: u8, text: &[u8]) -> Bytes {
+        let kind = PayloadKind::from_number(kind);
+        fragment(Header { marker: true, kind, sequence: 0, timestamp: 0, session: 0, length: 0 }, text)
+    }
+
+    fn told(event: ServerEvent) -> String {
+        match event {
+            ServerEvent::Write(bytes) => String::from_utf8(bytes[HEADER_BYTES..].to_vec()).expect("ASCII"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn trap_16_the_host_of_the_target_is_handed_on() {
+        let mut server = Server::new(Time::ZERO);
+        let ServerEvent::Describe { id: 1, target } = ask(&mut server, Application::Describe, 1) else {
+            panic!("a DESCRIBE")
+        };
+        assert_eq!((target.host(), target.app(), target.stream()), ("host", Some("app"), Some("stream")));
+    }
+
+    #[test]
+    fn trap_17_a_connection_plays_one_stream() {
+        let refused =
+            r#"{"application":"play","code":404,"id":2,"message":"Internal Error : Cannot create session"}"#;
+        let mut server = Server::new(Time::ZERO);
+        assert!(matches!(ask(&mut server, Application::Play, 1), ServerEvent::Play { id: 1, .. }));
+        assert_eq!(told(ask(&mut server, Application::Play, 2)), refused);
+        server.play_ok(1, Wall::default());
+        assert!(server.is_playing());
+        assert_eq!(told(ask(&mut server, Application::Play, 2)), refused);
+        assert!(server.is_playing());
+    }
+
+    #[test]
+    fn a_refused_play_may_be_asked_again() {
+        let mut server = Server::new(Time::ZERO);
+        ask(&mut server, Application::Play, 1);
+        let answer = server.not_found(1, Application::Play, KEY, Wall::default());
+        let text = r#"{"application":"play","code":404,"id":1,"message":"There is no such stream (#default#app/stream)"}"#;
+        assert_eq!(answer[HEADER_BYTES..], *text.as_bytes());
+        assert!(matches!(ask(&mut server, Application::Play, 2), ServerEvent::Play { id: 2, .. }));
+    }
+
+    #[test]
+    fn trap_12_a_stream_that_has_not_started_is_a_202() {
+        let server = Server::new(Time::ZERO);
+        let answer = server.not_started(1, KEY, Wall::default());
+        let text = r#"{"application":"describe","code":202,"id":1,"message":"(#default#app/stream) stream has not started."}"#;
+        assert_eq!(answer[HEADER_BYTES..], *text.as_bytes());
+    }
+
+    #[test]
+    fn trap_15_a_stop_ends_the_session() {
+        let mut server = Server::new(Time::ZERO);
+        ask(&mut server, Application::Play, 1);
+        server.play_ok(1, Wall::default());
+        assert!(matches!(ask(&mut server, Application::Stop, 2), ServerEvent::Stop { id: 2, .. }));
+        server.stop_ok(2, Wall::default());
+        assert!(!server.is_playing());
+    }
+
+    #[test]
+    fn history_is_handed_on() {
+        let mut server = Server::new(Time::ZERO);
+        let play = message::request(Application::Play, 1, "ovt://h/a/s", Some(4_000), Wall::default());
+        receive(&mut server, play).expect("a request");
+        assert!(matches!(server.poll(), Some(ServerEvent::Play { history_ms: Some(4_000), .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_answered_here_and_the_connection_goes_on() {
+        let mut server = Server::new(Time::ZERO);
+        receive(&mut server, packet(10, b"nonsense")).expect("OVT");
+        let json =
+            r#"{"application":"unknown","code":404,"id":0,"message":"An invalid request : Json format"}"#;
+        assert_eq!(told(server.poll().expect("an answer")), json);
+        receive(&mut server, packet(10, br#"{"application":"Dance","id":4,"target":"ovt://h"}"#))
+            .expect("OVT");
+        let dance = r#"{"application":"Dance","code":404,"id":4,"message":"Unknown application"}"#;
+        assert_eq!(told(server.poll().expect("an answer")), dance);
+        assert!(matches!(ask(&mut server, Application::Describe, 5), ServerEvent::Describe { id: 5, .. }));
+    }
+
+    #[test]
+    fn what_is_no_ovt_is_answered_once_and_ends_the_connection() {
+        let mut server = Server::new(Time::ZERO);
+        let mut bytes = request(Application::Describe, 1).to_vec();
+        bytes.extend_from_slice(&[0; HEADER_BYTES]);
+        assert!(receive(&mut server, bytes).is_err());
+        assert!(matches!(server.poll(), Some(ServerEvent::Describe { .. })));
+        let error = r#"{"application":"unknown","code":500,"id":0,"message":"Server Internals Error"}"#;
+        assert_eq!(told(server.poll().expect("an answer")), error);
+        assert_eq!(receive(&mut server, request(Application::Describe, 2)), Ok(()));
+        assert_eq!(server.poll(), None);
+    }
+
+    #[test]
+    fn media_and_unknown_payloads_are_skipped_and_not_without_end() {
+        let mut server = Server::new(Time::ZERO);
+        receive(&mut server, packet(30, &[0; 30_000])).expect("skipped");
+        receive(&mut server, packet(99, &[0; 30_000])).expect("skipped");
+        assert_eq!(server.poll(), None);
+        assert_eq!(
+            receive(&mut server, packet(30, &[0; 30_000])),
+            Err(PeerMisbehaved::TooMuchIgnored.into())
+        );
+    }
+
+    #[test]
+    fn requests_are_limited_to_a_burst_and_then_one_at_a_time() {
+        let mut server = Server::new(Time::ZERO);
+        let mut now = Now::default();
+        for id in 0..limits::OVT_REQUEST_BURST {
+            server.receive(request(Application::Describe, id), now).expect("within the burst");
+        }
+        now.mono += limits::OVT_REQUEST_INTERVAL;
+        server.receive(request(Application::Describe, 100), now).expect("one more");
+        now.mono += limits::OVT_REQUEST_INTERVAL - Duration::from_micros(1);
+        let refused = server.receive(request(Application::Describe, 101), now);
+        assert_eq!(refused, Err(PeerMisbehaved::TooManyRequests.into()));
+    }
+
+    #[test]
+    fn a_rest_gives_one_burst_and_no_more() {
+        let mut server = Server::new(Time::ZERO);
+        let now = Now { mono: Time::from_micros(3_600_000_000), wall: Wall::default() };
+        let mut ask = |id| server.receive(request(Application::Describe, id), now);
+        assert!((0..limits::OVT_REQUEST_BURST).all(|id| ask(id).is_ok()));
+        assert_eq!(ask(100), Err(PeerMisbehaved::TooManyRequests.into()));
+    }
+
+    #[test]
+    fn our_client_plays_from_our_server() {
+        let info = description("h264-aac").info;
+        let (mut client, mut server) =
+            (Client::new("ovt://h/app/stream".into(), 1, None), Server::new(Time::ZERO));
+        client.start(Wall::default());
+        let mut seen = Vec::new();
+        while let Some(event) = client.poll() {
+            let ClientEvent::Write(bytes) = event else {
+                seen.push(event);
+                continue;
+            };
+            receive(&mut server, bytes).expect("a request");
+            let answer = match server.poll().expect("an event") {
+                ServerEvent::Describe { id, .. } => {
+                    server.describe_ok(id, "#default#app", "stream", &info, Wall::default())
+                }
+                ServerEvent::Play { id, .. } => server.play_ok(id, Wall::default()),
+                other => panic!("{other:?}"),
+            };
+            client.receive(answer, Wall::default()).expect("an answer");
+        }
+        assert!(
+            matches!(&seen[..], [ClientEvent::Described(told), ClientEvent::Playing] if told.info == info)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(chunks in proptest::collection::vec((any::<u8>(), any::<Vec<u8>>()), 0..9)) {
+            let mut server = Server::new(Time::ZERO);
+            for (kind, chunk) in chunks {
+                let _ = receive(&mut server, packet(10, &chunk));
+                let _ = receive(&mut server, packet(kind, &chunk));
+                let _ = receive(&mut server, chunk);
+            }
+        }
+    }
+}
