@@ -54,7 +54,7 @@ pub enum ClientOutput {
         /// The server.
         to: Endpoint,
         /// The request; its URI is a path with query.
-        request: http::Request<()>,
+        request: Box<http::Request<()>>,
     },
 }
 
@@ -94,7 +94,7 @@ impl Prober {
     pub(crate) fn get(&mut self, to: Endpoint, request: http::Request<()>) -> u64 {
         let id = self.next;
         self.next += 1;
-        self.outbox.push_back(ClientOutput::Get { id, to, request });
+        self.outbox.push_back(ClientOutput::Get { id, to, request: Box::new(request) });
         id
     }
 
@@ -159,7 +159,7 @@ impl Exchange {
 impl World {
     pub(crate) fn http_output(&mut self, host: HostId, output: ClientOutput) {
         match output {
-            ClientOutput::Get { id, to, request } => self.http_ask(host, id, to, request, false),
+            ClientOutput::Get { id, to, request } => self.http_ask(host, id, to, *request, false),
             ClientOutput::Abandon { id } => self.http_abandon(host, id),
         }
     }
@@ -195,7 +195,7 @@ impl World {
             begun: false,
         };
         self.exchanges.insert(id, exchange);
-        self.tcp_write(conn, Side::Client, Segment::Request { id, request });
+        self.tcp_write(conn, Side::Client, Segment::Request { id, request: Box::new(request) });
         self.tcp_pump(conn, Side::Client);
     }
 
@@ -230,7 +230,7 @@ impl World {
         }
         let conn = exchange.conn;
         let (head, body) = response.into_parts();
-        let head = Segment::Head { id, status: head.status, headers: head.headers };
+        let head = Segment::Head { id, status: head.status, headers: Box::new(head.headers) };
         self.tcp_write(conn, Side::Server, head);
         self.tcp_write(conn, Side::Server, Segment::Body { id, body });
         self.tcp_pump(conn, Side::Server);
