@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use headwater_core::io::{Body, CloseReason, Endpoint, Input, RequestId};
+use headwater_core::io::{Body, Close, CloseReason, Endpoint, Input, RequestId};
 use headwater_core::time::{Deadline, Now};
 
 use crate::tcp::{ConnNo, Name, Segment, Side, State};
@@ -199,13 +199,20 @@ impl World {
         self.tcp_pump(conn, Side::Client);
     }
 
+    /// As browsers do, a connection on which a request was given up is not used again: it may be dead.
     fn http_abandon(&mut self, host: HostId, number: u64) {
         let Some(id) = self.http_find(host, number) else { return };
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
         exchange.client_number = ABANDONED;
-        let conn = exchange.conn;
+        let (conn, to) = (exchange.conn, exchange.to.clone());
+        if self.http_pool.get(&(host, to.clone())) == Some(&conn) {
+            self.http_pool.remove(&(host, to));
+        }
         self.tcp_write(conn, Side::Client, Segment::Cancel { id });
         self.tcp_pump(conn, Side::Client);
+        if !self.exchanges.values().any(|e| e.conn == conn && e.client_number != ABANDONED) {
+            self.tcp_close(conn, Side::Client, Close::Abort);
+        }
     }
 
     fn http_find(&self, host: HostId, number: u64) -> Option<RequestId> {
@@ -229,6 +236,10 @@ impl World {
             return;
         }
         let conn = exchange.conn;
+        if exchange.client_number == ABANDONED {
+            self.exchanges.remove(&id);
+            return;
+        }
         let (head, body) = response.into_parts();
         let head = Segment::Head { id, status: head.status, headers: Box::new(head.headers) };
         self.tcp_write(conn, Side::Server, head);

@@ -228,6 +228,21 @@ fn a_cut_of_some_seconds_is_survived() {
 }
 
 #[test]
+fn a_request_that_took_too_long_is_repeated_on_a_new_connection() {
+    let (mut world, edge, viewer) = watch(1, Faults::default());
+    world.run_for(secs(10));
+    world.partition(edge, viewer);
+    world.run_for(secs(8));
+    world.heal(edge, viewer);
+    world.run_for(secs(4));
+    let record = world.watch(viewer).record();
+    assert_eq!(record.fatal, None);
+    // Asked at 9.5 s, given up ten seconds later, answered at once; a retransmission would come at 22.6 s.
+    let next = record.playlists.iter().find(|seen| seen.at.as_micros() > 10_100_000).unwrap();
+    assert!((19_000_000..20_600_000).contains(&next.at.as_micros()), "{:?}", next.at);
+}
+
+#[test]
 fn a_clock_step_of_the_server_does_not_matter_to_the_viewer() {
     let (mut world, edge, viewer) = watch(1, Faults::default());
     world.run_for(secs(10));
