@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use headwater_core::io::{Body, CloseReason, Endpoint, Input, RequestId};
+use headwater_core::io::{Body, Close, CloseReason, Endpoint, Input, RequestId};
 use headwater_core::time::{Deadline, Now};
 
 use crate::tcp::{ConnNo, Name, Segment, Side, State};
@@ -54,7 +54,7 @@ pub enum ClientOutput {
         /// The server.
         to: Endpoint,
         /// The request; its URI is a path with query.
-        request: http::Request<()>,
+        request: Box<http::Request<()>>,
     },
 }
 
@@ -94,7 +94,7 @@ impl Prober {
     pub(crate) fn get(&mut self, to: Endpoint, request: http::Request<()>) -> u64 {
         let id = self.next;
         self.next += 1;
-        self.outbox.push_back(ClientOutput::Get { id, to, request });
+        self.outbox.push_back(ClientOutput::Get { id, to, request: Box::new(request) });
         id
     }
 
@@ -159,7 +159,7 @@ impl Exchange {
 impl World {
     pub(crate) fn http_output(&mut self, host: HostId, output: ClientOutput) {
         match output {
-            ClientOutput::Get { id, to, request } => self.http_ask(host, id, to, request, false),
+            ClientOutput::Get { id, to, request } => self.http_ask(host, id, to, *request, false),
             ClientOutput::Abandon { id } => self.http_abandon(host, id),
         }
     }
@@ -195,17 +195,24 @@ impl World {
             begun: false,
         };
         self.exchanges.insert(id, exchange);
-        self.tcp_write(conn, Side::Client, Segment::Request { id, request });
+        self.tcp_write(conn, Side::Client, Segment::Request { id, request: Box::new(request) });
         self.tcp_pump(conn, Side::Client);
     }
 
+    /// As browsers do, a connection on which a request was given up is not used again: it may be dead.
     fn http_abandon(&mut self, host: HostId, number: u64) {
         let Some(id) = self.http_find(host, number) else { return };
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
         exchange.client_number = ABANDONED;
-        let conn = exchange.conn;
+        let (conn, to) = (exchange.conn, exchange.to.clone());
+        if self.http_pool.get(&(host, to.clone())) == Some(&conn) {
+            self.http_pool.remove(&(host, to));
+        }
         self.tcp_write(conn, Side::Client, Segment::Cancel { id });
         self.tcp_pump(conn, Side::Client);
+        if !self.exchanges.values().any(|e| e.conn == conn && e.client_number != ABANDONED) {
+            self.tcp_close(conn, Side::Client, Close::Abort);
+        }
     }
 
     fn http_find(&self, host: HostId, number: u64) -> Option<RequestId> {
@@ -229,8 +236,12 @@ impl World {
             return;
         }
         let conn = exchange.conn;
+        if exchange.client_number == ABANDONED {
+            self.exchanges.remove(&id);
+            return;
+        }
         let (head, body) = response.into_parts();
-        let head = Segment::Head { id, status: head.status, headers: head.headers };
+        let head = Segment::Head { id, status: head.status, headers: Box::new(head.headers) };
         self.tcp_write(conn, Side::Server, head);
         self.tcp_write(conn, Side::Server, Segment::Body { id, body });
         self.tcp_pump(conn, Side::Server);

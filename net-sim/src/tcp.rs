@@ -12,7 +12,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
-use headwater_core::io::{Body, Close, CloseReason, ConnId, Endpoint, Input, RequestId, Service};
+use headwater_core::io::{Body, Close, CloseReason, Command, ConnId, Endpoint, Input, RequestId, Service};
 use headwater_core::time::Time;
 
 use crate::net::{RETRANSMISSION_MIN, Way};
@@ -70,9 +70,9 @@ impl Side {
 #[derive(Clone, Debug)]
 pub(crate) enum Segment {
     Data(Bytes),
-    Request { id: RequestId, request: http::Request<()> },
+    Request { id: RequestId, request: Box<http::Request<()>> },
     Cancel { id: RequestId },
-    Head { id: RequestId, status: http::StatusCode, headers: http::HeaderMap },
+    Head { id: RequestId, status: http::StatusCode, headers: Box<http::HeaderMap> },
     Body { id: RequestId, body: Body },
     Fin,
     Rst,
@@ -186,7 +186,7 @@ pub(crate) enum Signal {
     Arrived { conn: ConnNo, side: Side, segment: Segment },
     Broken { conn: ConnNo, side: Side, reason: CloseReason },
     Sent { conn: ConnNo, side: Side, bytes: usize },
-    Direct(Input),
+    Asked(Command),
 }
 
 /// What happens to streams at a moment.
@@ -326,7 +326,7 @@ impl World {
     /// Gives the process what the kernel has for it.
     pub(crate) fn tcp_signal(&mut self, host: HostId, signal: Signal) {
         match signal {
-            Signal::Direct(input) => self.feed(host, input),
+            Signal::Asked(command) => self.feed(host, Input::Command(command)),
             Signal::Accepted { conn, service } => self.tcp_give_accepted(host, conn, service),
             Signal::Opened { conn } => self.tcp_give_opened(host, conn),
             Signal::Sent { conn, side, bytes } => self.tcp_give_sent(host, conn, side, bytes),
@@ -724,9 +724,9 @@ impl World {
                 self.feed(host, Input::Received { conn: id, bytes });
             }
             Segment::Fin => self.tcp_give_end(host, no, side, CloseReason::Eof),
-            Segment::Request { id, request } => self.http_requested(host, id, request),
+            Segment::Request { id, request } => self.http_requested(host, id, *request),
             Segment::Cancel { id } => self.http_cancelled(host, id),
-            Segment::Head { id, status, headers } => self.http_head(id, status, headers),
+            Segment::Head { id, status, headers } => self.http_head(id, status, *headers),
             Segment::Body { id, body } => self.http_body(id, body),
             Segment::Rst => unreachable!("the kernel keeps resets to itself"),
         }

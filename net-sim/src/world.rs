@@ -416,7 +416,7 @@ impl World {
         let life = self.hosts[host.index()].life;
         self.hosts[host.index()].stopping = true;
         self.schedule(self.now + SHUTDOWN_GRACE, Happening::ShutdownOver { host, life });
-        self.signal(host, life, Signal::Direct(Input::Command(Command::Shutdown)));
+        self.signal(host, life, Signal::Asked(Command::Shutdown));
     }
 
     /// Stops the program of `host` (SIGSTOP). Its kernel goes on: it accepts and acknowledges until its buffers

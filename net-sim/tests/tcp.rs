@@ -1,4 +1,5 @@
 //! What a driver may rely on, and what it may not, between two hosts.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -237,7 +237,7 @@ impl Viewer {
             age: Duration::ZERO,
         };
         self.loads.insert(id, load);
-        self.outbox.push_back(ClientOutput::Get { id, to, request });
+        self.outbox.push_back(ClientOutput::Get { id, to, request: Box::new(request) });
     }
 
     fn loaded(&mut self, now: Time, load: Load, body: &Body) {

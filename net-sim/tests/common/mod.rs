@@ -1,5 +1,5 @@
 //! Small machines to try the simulator on.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -139,7 +139,8 @@ impl Machine for Tester {
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        while let Some((_, step)) = self.script.pop_front_if(|(at, _)| *at <= now.mono) {
+        while self.script.front().is_some_and(|(at, _)| *at <= now.mono) {
+            let Some((_, step)) = self.script.pop_front() else { return };
             let output = match (step, self.last) {
                 (Step::Open(to), _) => {
                     let conn = ConnId(self.last.map_or(0, |last| last.0 + 2));
