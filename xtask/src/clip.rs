@@ -11,7 +11,8 @@ use anyhow::{Context, Result, ensure};
 use headwater_tests::binary::workspace;
 use headwater_tests::ffmpeg;
 
-const SECONDS: usize = 8;
+/// How long every clip is.
+pub const SECONDS: usize = 8;
 const AAC_FRAMES: usize = SECONDS * 48_000 / 1_024;
 /// ffmpeg's encoder begins with one frame of padding.
 const AAC_FRAMES_OF_PADDING: usize = 1;
