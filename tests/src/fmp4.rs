@@ -10,6 +10,8 @@ use anyhow::{Context, Result, ensure};
 pub struct Fragment {
     /// `tfdt`: the decode time of the first sample, in ticks of the track.
     pub decode_time: u64,
+    /// How long its samples last together, in ticks of the track.
+    pub duration: u64,
     /// Where the samples' bytes are, in decode order.
     pub samples: Vec<Range<usize>>,
 }
@@ -25,9 +27,10 @@ pub fn fragment(part: &[u8]) -> Result<Fragment> {
     let tfhd = child(part, traf.clone(), *b"tfhd")?;
     let tfdt = child(part, traf.clone(), *b"tfdt")?;
     let trun = child(part, traf, *b"trun")?;
+    let defaults = Defaults::read(&part[tfhd])?;
     // `data_offset` counts from the first byte of the moof box, whose header has 8 bytes.
-    let sizes = Run { default_size: default_size(&part[tfhd])?, moof_start: moof.start - 8 };
-    Ok(Fragment { decode_time: decode_time(&part[tfdt])?, samples: sizes.samples(&part[trun], part.len())? })
+    let (samples, duration) = run(&part[trun], &defaults, moof.start - 8, part.len())?;
+    Ok(Fragment { decode_time: decode_time(&part[tfdt])?, duration, samples })
 }
 
 /// A number for an H.264 or H.265 access unit by which it is known again, whatever container it travels in: a hash
@@ -78,39 +81,47 @@ fn decode_time(tfdt: &[u8]) -> Result<u64> {
     }
 }
 
-/// `tfhd`'s default sample size; 0 if it has none.
-fn default_size(tfhd: &[u8]) -> Result<u32> {
-    let flags = u32_at(tfhd, 0)?;
-    let before: usize =
-        [(0x1, 8), (0x2, 4), (0x8, 4)].iter().filter(|(bit, _)| flags & bit != 0).map(|(_, n)| n).sum();
-    if flags & 0x10 == 0 { Ok(0) } else { u32_at(tfhd, 8 + before) }
+/// What `tfhd` says about samples of which `trun` says nothing; 0 where it is silent too.
+struct Defaults {
+    duration: u32,
+    size: u32,
 }
 
-struct Run {
-    default_size: u32,
-    moof_start: usize,
-}
-
-impl Run {
-    fn samples(&self, trun: &[u8], end: usize) -> Result<Vec<Range<usize>>> {
-        let flags = u32_at(trun, 0)?;
-        let count = u32_at(trun, 4)?;
-        ensure!(flags & 0x1 != 0, "a trun without a data offset");
-        let mut data = self.moof_start + usize::try_from(u32_at(trun, 8)?)?;
-        let mut at = 12 + if flags & 0x4 != 0 { 4 } else { 0 };
-        let before_size = if flags & 0x100 != 0 { 4 } else { 0 };
-        let stride = 4 * (flags & 0xf00).count_ones() as usize;
-        let mut samples = Vec::new();
-        for _ in 0..count {
-            let size = if flags & 0x200 != 0 { u32_at(trun, at + before_size)? } else { self.default_size };
-            let sample = data..data + usize::try_from(size)?;
-            ensure!(sample.end <= end, "a sample lies outside the part");
-            data = sample.end;
-            samples.push(sample);
-            at += stride;
-        }
-        Ok(samples)
+impl Defaults {
+    fn read(tfhd: &[u8]) -> Result<Defaults> {
+        let flags = u32_at(tfhd, 0)?;
+        let mut at = 8 + if flags & 0x1 != 0 { 8 } else { 0 } + if flags & 0x2 != 0 { 4 } else { 0 };
+        let mut next = |bit| -> Result<u32> {
+            if flags & bit == 0 {
+                return Ok(0);
+            }
+            at += 4;
+            u32_at(tfhd, at - 4)
+        };
+        Ok(Defaults { duration: next(0x8)?, size: next(0x10)? })
     }
+}
+
+/// Where the samples of a `trun` are, and how long they last together.
+fn run(trun: &[u8], defaults: &Defaults, moof: usize, end: usize) -> Result<(Vec<Range<usize>>, u64)> {
+    let flags = u32_at(trun, 0)?;
+    let count = u32_at(trun, 4)?;
+    ensure!(flags & 0x1 != 0, "a trun without a data offset");
+    let mut data = moof + usize::try_from(u32_at(trun, 8)?)?;
+    let mut at = 12 + if flags & 0x4 != 0 { 4 } else { 0 };
+    let stride = 4 * (flags & 0xf00).count_ones() as usize;
+    let before_size = if flags & 0x100 != 0 { 4 } else { 0 };
+    let (mut samples, mut duration) = (Vec::new(), 0);
+    for _ in 0..count {
+        duration += u64::from(if flags & 0x100 != 0 { u32_at(trun, at)? } else { defaults.duration });
+        let size = if flags & 0x200 != 0 { u32_at(trun, at + before_size)? } else { defaults.size };
+        let sample = data..data + usize::try_from(size)?;
+        ensure!(sample.end <= end, "a sample lies outside the part");
+        data = sample.end;
+        samples.push(sample);
+        at += stride;
+    }
+    Ok((samples, duration))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
@@ -128,6 +139,7 @@ mod tests {
             include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/ome-llhls/20-video-part-2.body"));
         let fragment = fragment(part).unwrap();
         assert_eq!(fragment.samples.len(), 15);
+        assert!(fragment.duration > 0);
         assert_eq!(fragment.samples.last().unwrap().end, part.len());
         assert!(fingerprint_length_prefixed(&part[fragment.samples[14].clone()]).is_some());
     }

@@ -2,6 +2,7 @@
 //! per rendition. It writes down when every part was there; whether that was good is for the test to say.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -39,6 +40,8 @@ pub struct Arrival {
     pub at: Instant,
     /// Its size in bytes.
     pub bytes: usize,
+    /// From when to when it lasts, in ticks of its track.
+    pub media: Range<u64>,
     /// Which picture is its last, see [`fmp4::fingerprint_length_prefixed`]; `None` if it is not video.
     pub last_picture: Option<u64>,
 }
@@ -68,6 +71,26 @@ impl Seen {
             last = Some(at);
         }
         longest
+    }
+
+    /// Every place where a part of `track` does not begin when the one before it ends, in words. What would not be
+    /// noticed, a fiftieth of a part, does not count.
+    pub fn holes(&self, track: Track) -> Vec<String> {
+        let parts: Vec<&Arrival> = self.arrivals.iter().filter(|arrival| arrival.track == track).collect();
+        let apart = |a: &Arrival, b: &Arrival| {
+            b.media.start.abs_diff(a.media.end) > (a.media.end - a.media.start) / 50
+        };
+        let broken = parts.windows(2).filter(|pair| apart(pair[0], pair[1]));
+        broken
+            .map(|pair| {
+                let (part, next) = (&pair[0].part, &pair[1].part);
+                let (end, start) = (pair[0].media.end, pair[1].media.start);
+                format!(
+                    "{}.{} ends at {end}, {}.{} begins at {start}",
+                    part.msn, part.index, next.msn, next.index
+                )
+            })
+            .collect()
     }
 
     /// Every step of `track` that does not lead to the next part of the same segment or to the first one of the next
@@ -252,11 +275,19 @@ impl Rendition {
     fn take(&mut self, part: Part) -> Result<Arrival> {
         let response = self.fetch(&resolve(&self.url, &part.uri))?;
         let fragment = fmp4::fragment(&response.body).with_context(|| format!("the part {}", part.uri))?;
+        let media = fragment.decode_time..fragment.decode_time + fragment.duration;
         let last_picture = match (self.track, fragment.samples.last()) {
             (Track::Main, Some(last)) => fmp4::fingerprint_length_prefixed(&response.body[last.clone()]),
             _ => None,
         };
-        Ok(Arrival { track: self.track, part, at: response.ended, bytes: response.body.len(), last_picture })
+        Ok(Arrival {
+            track: self.track,
+            part,
+            at: response.ended,
+            bytes: response.body.len(),
+            media,
+            last_picture,
+        })
     }
 
     fn fetch(&mut self, url: &str) -> Result<Response> {
@@ -298,7 +329,14 @@ mod tests {
 
     fn arrival(msn: u64, index: u64, at: Instant) -> Arrival {
         let part = Part { msn, index, uri: String::new(), duration: 0.5, independent: true };
-        Arrival { track: Track::Main, part, at, bytes: 1, last_picture: Some(msn) }
+        Arrival {
+            track: Track::Main,
+            part,
+            at,
+            bytes: 1,
+            media: msn * 200..msn * 200 + 100,
+            last_picture: Some(msn),
+        }
     }
 
     #[test]
@@ -316,6 +354,7 @@ mod tests {
         assert_eq!(seen.longest_gap(Track::Main, at(9_000)), Duration::from_secs(7));
         assert_eq!(seen.longest_gap(Track::Audio, at(9_000)), Duration::ZERO);
         assert_eq!(seen.jumps(Track::Main), ["2.0 is followed by 2.2"]);
+        assert_eq!(seen.holes(Track::Main)[1], "1.1 ends at 300, 2.0 begins at 400");
     }
 
     #[test]
