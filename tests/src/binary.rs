@@ -31,7 +31,12 @@ pub fn headwater() -> &'static Path {
     BINARY.get_or_init(|| find().expect("the headwater binary can be built or is named by HEADWATER_BIN"))
 }
 
-fn find() -> Result<PathBuf> {
+/// Names or builds the binary under test, see [`headwater`].
+///
+/// # Errors
+///
+/// If there is none.
+pub fn find() -> Result<PathBuf> {
     match env::var_os("HEADWATER_BIN") {
         Some(path) => {
             let path = PathBuf::from(path);

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use headwater_tests::binary::{target_dir, workspace};
+use headwater_tests::binary::{self, target_dir, workspace};
 use headwater_tests::cluster::Cluster;
 use headwater_tests::config::APP;
 use headwater_tests::ffmpeg::{Publisher, Source};
@@ -22,7 +22,7 @@ use headwater_tests::viewer::{Seen, Viewer, delays};
 use headwater_tests::{fmp4, ovt};
 use serde_json::{Value, json};
 
-use crate::clip;
+use crate::{clip, programs};
 
 /// How long streams run before the clock starts: every queue is filled, every page touched once.
 const WARM_UP: Duration = Duration::from_secs(10);
@@ -47,6 +47,8 @@ struct Options {
 /// If an argument is wrong, a process does not start, or a stream does not play.
 pub fn relay(arguments: &[&str]) -> Result<()> {
     let options = parse(arguments)?;
+    programs::ensure_installed()?;
+    binary::find()?;
     let _machine = machine::alone();
     let figures = measure(&options)?;
     if options.json {
