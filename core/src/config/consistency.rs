@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::origin_map::OriginRule;
 
 use super::build::is_llhls_enabled;
-use super::check::Node;
+use super::check::{Node, Value};
 use super::diagnostic::{Kind, Report};
 use super::model::{Application, Config, VirtualHost};
 use super::value::shown;
@@ -64,17 +64,14 @@ const SERVICES: &[Service] = &[
 fn shared_ports(server: &Node, report: &mut Report) {
     let ports: Vec<_> = SERVICES.iter().filter_map(|it| Some((it.name, server.find(it.port)?))).collect();
     for (second, (name, node)) in ports.iter().enumerate() {
-        let taken = ports[..second].iter().find(|(_, other)| is_valid(other) && other.value == node.value);
+        let taken =
+            ports[..second].iter().find(|(_, it)| it.value == node.value && it.value != Value::Invalid);
         if let Some((other_name, other)) = taken {
             let reason = format!("{name} and {other_name} cannot share a port.");
             let remedy = format!("The other one is at {}; give each its own.", other.at.place());
             report.error(&node.at, Kind::Contradiction, reason, remedy);
         }
     }
-}
-
-fn is_valid(node: &Node) -> bool {
-    node.value != super::check::Value::Invalid
 }
 
 /// An element of a service needs its counterpart: a port without applications, or applications without a port.

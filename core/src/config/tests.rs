@@ -146,6 +146,16 @@ fn the_examples_load_in_silence() {
 }
 
 #[test]
+fn the_files_in_the_manual_load_in_silence() {
+    let manual = include_str!("../../../docs/configuration.md");
+    let files: Vec<&str> = manual.split("```xml\n").skip(1).filter_map(|it| it.split("```").next()).collect();
+    assert_eq!(files.len(), 2);
+    for text in files {
+        assert_eq!(said(text), [""; 0]);
+    }
+}
+
+#[test]
 fn the_edge_example_says_what_it_seems_to_say() {
     let config = loaded(include_str!("../../../examples/edge.xml")).config;
     let vhost = config.vhost_for("edge.example.com:3333").expect("the pattern is *");
@@ -249,6 +259,24 @@ fn the_clustering_pages_version_5_and_its_origin_load_when_completed() {
                 </Application></Applications></VirtualHost></VirtualHosts></Server>";
     let warnings: Vec<Kind> = loaded(text).warnings.iter().map(|it| it.kind).collect();
     assert_eq!(warnings, [Kind::Version, Kind::Missing]);
+}
+
+#[test]
+fn the_clustering_pages_store_and_template_load_with_warnings_for_what_is_not_served() {
+    let text = with_origins(
+        "<OriginMapStore><RedisServer><Host>192.168.0.160:6379</Host><Auth>!@#ovenmediaengine</Auth></RedisServer>\
+         <OriginHostName>ome-dev.airensoft.com</OriginHostName></OriginMapStore>",
+    );
+    let template = "<Application><Name>*</Name><Type>live</Type><Providers><OVT /></Providers><Publishers>\
+        <AppWorkerCount>1</AppWorkerCount><StreamWorkerCount>8</StreamWorkerCount><WebRTC><Timeout>30000</Timeout>\
+        <Rtx>false</Rtx><Ulpfec>false</Ulpfec><JitterBuffer>false</JitterBuffer></WebRTC><LLHLS>\
+        <ChunkDuration>0.5</ChunkDuration><SegmentDuration>6</SegmentDuration><SegmentCount>10</SegmentCount>\
+        <CrossDomains><Url>*</Url></CrossDomains></LLHLS></Publishers></Application>";
+    let loaded = loaded(&text.replace("</Applications>", &format!("{template}</Applications>")));
+    let names: Vec<&str> = loaded.warnings.iter().filter_map(|it| it.path.rsplit('/').next()).collect();
+    assert_eq!(names, ["OriginMapStore", "AppWorkerCount", "WebRTC"]);
+    let application = loaded.config.vhosts[0].application("any").expect("there is a template");
+    assert!(application.providers.ovt.is_some() && application.publishers.llhls.is_some());
 }
 
 #[test]
@@ -805,6 +833,21 @@ fn an_ignored_element_is_skipped_and_an_unknown_one_is_mentioned() {
         "Server.xml:2:1: warning: The attribute ignor of <Modules> has no meaning. \
          Remove it; there are version (of <Server>), include and ignore."
     );
+}
+
+#[test]
+fn the_manual_names_every_element_and_the_notes_are_sentences() {
+    fn walk(spec: &'static schema::Spec, manual: &str) {
+        assert!(manual.contains(&format!("`{}`", spec.name)), "the manual does not name {}", spec.name);
+        if let schema::Effect::None { note, .. } = spec.effect {
+            assert!(note.ends_with('.'), "{note}");
+            return;
+        }
+        for child in spec.children() {
+            walk(child, manual);
+        }
+    }
+    walk(&schema::SERVER, include_str!("../../../docs/configuration.md"));
 }
 
 // --- Macros ---
