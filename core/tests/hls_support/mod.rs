@@ -1,7 +1,7 @@
 //! What the tests of the packager share: a source of packets, a reader of playlists, and a viewer that checks every
 //! version it sees against the rules that bear its ids.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use bytes::Bytes;
 use headwater_core::config::LlHls;
