@@ -19,9 +19,10 @@ fn started(seconds: i64) -> Packager {
     packager
 }
 
-fn vector(name: &str) -> String {
-    let path = format!("{}/../vectors/ome-llhls/{name}", env!("CARGO_MANIFEST_DIR"));
-    String::from_utf8(std::fs::read(path).unwrap()).unwrap()
+macro_rules! vector {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/ome-llhls/", $name))
+    };
 }
 
 #[test]
@@ -50,9 +51,10 @@ fn a_stream_that_comes_back_goes_on_with_higher_numbers() {
 #[test]
 fn media_playlists_have_the_layout_of_ovenmediaengine() {
     let mut packager = started(28);
-    for (track, name) in [(VIDEO, "05-video-chunklist.body"), (AUDIO, "25-audio-chunklist.body")] {
+    for (track, theirs) in
+        [(VIDEO, vector!("05-video-chunklist.body")), (AUDIO, vector!("25-audio-chunklist.body"))]
+    {
         let ours = text(&get(&mut packager, &chunklist(track)));
-        let theirs = vector(name);
         // What is said of a segment, and in which form: numbers and keys do not matter.
         let shape = |text: &str| {
             let mut shapes: Vec<String> = Vec::new();
@@ -68,14 +70,14 @@ fn media_playlists_have_the_layout_of_ovenmediaengine() {
         };
         let ours = shape(&ours);
         let known = ["RENDITION-REPORT", "DISCONTINUITY-SEQUENCE", "PROGRAM-DATE-TIME", "INIT", "MAP"];
-        for line in shape(&theirs) {
+        for line in shape(theirs) {
             let line = line.trim_end_matches('"').to_owned();
             let there = ours.iter().any(|our| our.starts_with(&line));
             let different = known.iter().any(|known| line.contains(known));
             assert!(there || different, "{line} is not in {ours:#?}");
         }
         let order = |text: &str| MediaPlaylist::parse(&text.replace("?session=15_Fums2lor", "")).tags;
-        let mut theirs = order(&theirs);
+        let mut theirs = order(theirs);
         theirs.dedup();
         assert_eq!(
             theirs[..6],
@@ -109,7 +111,7 @@ fn media_playlists_have_the_layout_of_ovenmediaengine() {
 fn the_master_playlist_has_the_layout_of_ovenmediaengine() {
     let mut packager = started(20);
     let ours = text(&get(&mut packager, "llhls.m3u8"));
-    let theirs = vector("00-master-llhls.body").replace("?session=15_Fums2lor", "").replace("KRx5dYoZ", KEY);
+    let theirs = vector!("00-master-llhls.body").replace("?session=15_Fums2lor", "").replace("KRx5dYoZ", KEY);
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let (ours, theirs) = (lines(&ours), lines(&theirs));
     assert_eq!(ours.len(), theirs.len());
