@@ -135,6 +135,10 @@ impl Segmenter {
         if !same {
             self.end_epoch();
             self.set_tracks(info);
+            return;
+        }
+        for (lane, track) in self.lanes.iter_mut().zip(tracks) {
+            lane.track.clone_from(track);
         }
     }
 
