@@ -177,8 +177,18 @@ fn a_master_waits_for_the_first_part_of_every_track() {
     }
     assert_eq!(ask(&mut packager, "llhls.m3u8"), Answer::Wait(WaitFor::Started));
     assert_eq!(ask(&mut packager, &chunklist(AUDIO)), Answer::Wait(WaitFor::Started));
-    assert_eq!(get(&mut packager, &chunklist(VIDEO)).cache, Some(CacheKind::Chunklist));
     assert_eq!(get(&mut packager, "other.m3u8").status, 404);
+}
+
+#[test]
+fn a_chunklist_without_directives_waits_for_its_first_whole_segment() {
+    let wait = WaitFor::Segment { track: VIDEO, msn: BASE_MSN };
+    let mut packager = started(3);
+    assert_eq!(ask(&mut packager, &chunklist(VIDEO)), Answer::Wait(wait));
+    let blocking = format!("{}?_HLS_msn={BASE_MSN}&_HLS_part=0", chunklist(VIDEO));
+    assert_eq!(get(&mut packager, &blocking).status, 200, "a player that knows parts need not wait");
+    let mut packager = started(10);
+    assert_eq!(get(&mut packager, &chunklist(VIDEO)).cache, Some(CacheKind::Chunklist));
 }
 
 #[test]
@@ -536,5 +546,8 @@ fn hold_back_is_three_times_the_longest_part_at_least() {
 #[test]
 fn the_anchor_can_be_taken_from_any_moment() {
     let at = Timestamp::new(5_000, Timebase::MILLIS);
-    assert_eq!(GridAnchor::new(Wall::from_micros(9_000_000), at), GridAnchor(Wall::from_micros(4_000_000)));
+    assert_eq!(
+        GridAnchor::new(Wall::from_micros(9_000_000), at),
+        GridAnchor::at(Wall::from_micros(4_000_000))
+    );
 }

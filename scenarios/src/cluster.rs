@@ -123,7 +123,9 @@ pub fn edge(plan: &Plan) -> Boot {
 }
 
 fn server(config: Config) -> Boot {
-    Boot::new(move |seed: u64, now: Now| -> Box<dyn Machine> { Box::new(Node::new(config.clone(), seed, now)) })
+    Boot::new(move |seed: u64, now: Now| -> Box<dyn Machine> {
+        Box::new(Node::new(config.clone(), seed, now))
+    })
 }
 
 /// Reads a configuration in which `${env:...}` stands for the given variables.

@@ -61,7 +61,8 @@ impl Node {
 
     /// Moves what the session has to say to where it belongs, until it is quiet.
     fn publisher_settle(&mut self, now: Now, conn: ConnId) {
-        while let Some(output) = self.publishers.get_mut(&conn).and_then(|publisher| publisher.session.poll()) {
+        while let Some(output) = self.publishers.get_mut(&conn).and_then(|publisher| publisher.session.poll())
+        {
             match output {
                 publish::Output::Changed(info) | publish::Output::Started(info) => {
                     self.published_info(now, conn, info);
@@ -118,12 +119,10 @@ impl Node {
             .config
             .vhost_for(host)
             .ok_or_else(|| format!("No virtual host is named '{host}'; see <Host><Names> in Server.xml."))?;
-        let app = vhost
-            .applications
-            .iter()
-            .find(|known| known.name == app)
-            .cloned()
-            .ok_or_else(|| format!("There is no application '{app}' in virtual host '{}'.", vhost.name))?;
+        let app =
+            vhost.applications.iter().find(|known| known.name == app).cloned().ok_or_else(|| {
+                format!("There is no application '{app}' in virtual host '{}'.", vhost.name)
+            })?;
         let provider = app
             .providers
             .rtmp
@@ -136,7 +135,10 @@ impl Node {
                 _ => None,
             };
             let Some(old) = publisher else {
-                return Err(format!("A stream named '{}/{}' is being published already.", key.app, key.stream));
+                return Err(format!(
+                    "A stream named '{}/{}' is being published already.",
+                    key.app, key.stream
+                ));
             };
             self.publisher_gone(now, old, "another publisher took the name over");
             self.close(old, Close::Flush);

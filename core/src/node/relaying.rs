@@ -106,7 +106,8 @@ impl Node {
     /// DESCRIBE requests that have waited long enough hear that the stream is only starting.
     pub(super) fn answer_overdue_describes(&mut self, now: Now, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let (due, waiting) = stream.describes.drain(..).partition(|held: &HeldDescribe| held.until <= now.mono);
+        let (due, waiting) =
+            stream.describes.drain(..).partition(|held: &HeldDescribe| held.until <= now.mono);
         stream.describes = waiting;
         let key = stream.key.clone();
         let due: Vec<HeldDescribe> = due;

@@ -119,8 +119,9 @@ impl Stream {
     fn begin_packaging(&mut self, now: Now, first_msn: u64, first: &Packet) {
         let (Some(config), Some(info)) = (&self.app.publishers.llhls, &self.info) else { return };
         let anchor = match self.timestamps() {
-            TimestampMode::Original | TimestampMode::SystemClock => GridAnchor(Wall::from_micros(0)),
-            TimestampMode::ZeroBased => GridAnchor::new(now.wall, first.dts),
+            TimestampMode::Original | TimestampMode::SystemClock => GridAnchor::at(Wall::from_micros(0)),
+            TimestampMode::ZeroBased => GridAnchor::new(now.wall, first.dts)
+                .with_line_at(first.dts.plus_micros(FIRST_SEGMENT_US), config.segment),
         };
         let packager = Packager::new(config, &self.key.app, &self.key.stream, info, anchor, first_msn);
         self.packaging =
@@ -136,6 +137,9 @@ impl Stream {
         .unwrap_or_default()
     }
 }
+
+/// Where the first segment may end, in microseconds: early, because players that do not know parts wait for it.
+const FIRST_SEGMENT_US: i64 = 1_000_000;
 
 impl Node {
     /// Makes room for a stream under its name.
@@ -224,8 +228,7 @@ impl Node {
         let Some(mut stream) = self.streams.remove(&id) else { return };
         self.names.remove(&stream.key);
         self.timers.remove(Child::Stream(id));
-        if let Some(last) = stream.packager().and_then(Packager::last_msn)
-        {
+        if let Some(last) = stream.packager().and_then(Packager::last_msn) {
             self.ended.remember(stream.key.clone(), last);
         }
         for conn in core::mem::take(&mut stream.clients) {

@@ -123,7 +123,9 @@ impl Node {
 
     /// The stream is there but has nothing that HLS can carry.
     pub(super) fn refuse_viewers_of(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.waiting.len() > 0) else { return };
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.waiting.len() > 0) else {
+            return;
+        };
         let (waiting, cross) = (core::mem::take(&mut stream.waiting), cross_domains(stream));
         self.refuse_all(waiting, &cross, Failure::NotFound);
     }
@@ -167,14 +169,15 @@ impl Node {
             return self.answer(now, request, id, asked, None);
         }
         // Only a playlist can be the beginning of watching; anything else names what is gone.
-        let failure = match matches!(asked.request, hls::Request::Chunklist { .. } | hls::Request::Master { .. }) {
-            true => match self.start_pull(now, key, query) {
-                Pulling::Started(id) => return self.answer(now, request, id, asked, None),
-                Pulling::Absent => Failure::NotFound,
-                Pulling::Overloaded => Failure::Overloaded,
-            },
-            false => Failure::NotFound,
-        };
+        let failure =
+            match matches!(asked.request, hls::Request::Chunklist { .. } | hls::Request::Master { .. }) {
+                true => match self.start_pull(now, key, query) {
+                    Pulling::Started(id) => return self.answer(now, request, id, asked, None),
+                    Pulling::Absent => Failure::NotFound,
+                    Pulling::Overloaded => Failure::Overloaded,
+                },
+                false => Failure::NotFound,
+            };
         self.refuse(request, cross, asked.origin.as_ref(), failure);
     }
 

@@ -58,7 +58,12 @@ impl Waiting {
     }
 
     /// The requests that may be answered once this part is there, with the deadline that each has.
-    pub(super) fn take_ready(&mut self, track: TrackId, msn: u64, part: u32) -> Vec<(RequestId, Asked, Time)> {
+    pub(super) fn take_ready(
+        &mut self,
+        track: TrackId,
+        msn: u64,
+        part: u32,
+    ) -> Vec<(RequestId, Asked, Time)> {
         let first = (Place::Part { track, msn: 0, part: 0 }, RequestId(0));
         let last = (Place::Part { track, msn, part }, RequestId(u64::MAX));
         let parts = self.places.range(first..=last);

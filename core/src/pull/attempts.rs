@@ -126,10 +126,7 @@ mod tests {
         assert_eq!(attempts.current(), 1);
         assert_eq!(attempts.failed(1, Answer::Nothing, None, &mut rng()), Verdict::Now);
         assert_eq!(attempts.current(), 0);
-        assert_eq!(
-            attempts.failed(0, Answer::Nothing, None, &mut rng()),
-            Verdict::GiveUp(Over::Unreachable)
-        );
+        assert_eq!(attempts.failed(0, Answer::Nothing, None, &mut rng()), Verdict::GiveUp(Over::Unreachable));
     }
 
     #[test]

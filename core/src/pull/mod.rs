@@ -207,7 +207,8 @@ impl Pull {
 
     fn failback_due(&self) -> Option<Deadline> {
         let away = self.active.as_ref().is_some_and(|link| link.index != 0) && self.candidate.is_none();
-        (self.plan.failback && away).then_some(Deadline { at: self.next_failback, why: "try the primary origin" })
+        (self.plan.failback && away)
+            .then_some(Deadline { at: self.next_failback, why: "try the primary origin" })
     }
 
     fn link_mut(&mut self, conn: ConnId) -> Option<&mut Link> {

@@ -24,7 +24,9 @@ pub struct Session {
 enum State {
     Flowing,
     /// Nothing is sent until the queue is short and a start comes.
-    Skipping { packets: u64 },
+    Skipping {
+        packets: u64,
+    },
 }
 
 /// What becomes of a unit.

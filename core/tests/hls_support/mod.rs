@@ -24,7 +24,7 @@ pub const PPS_OTHER: &[u8] = &[0x68, 0xce, 0x38, 0x80];
 pub const VIDEO: TrackId = TrackId(0);
 pub const AUDIO: TrackId = TrackId(1);
 /// 2027-01-15T08:00:00Z: on a line of any grid of whole seconds that divides a minute.
-pub const EPOCH: GridAnchor = GridAnchor(Wall::from_micros(1_800_000_000_000_000));
+pub const EPOCH: GridAnchor = GridAnchor::at(Wall::from_micros(1_800_000_000_000_000));
 
 pub fn avc(pps: &'static [u8]) -> AvcConfig {
     AvcConfig::from_units([SPS, pps].map(Bytes::from_static)).unwrap()

@@ -1,5 +1,7 @@
 //! What messages mean (RTMP 1.0 sections 5.4, 6 and 7).
 
+#[cfg(test)]
+use bytes::BufMut;
 use bytes::{Bytes, BytesMut};
 
 use super::amf0::{self, Value};
