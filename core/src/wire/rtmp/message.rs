@@ -1,8 +1,6 @@
 //! What messages mean (RTMP 1.0 sections 5.4, 6 and 7).
 
-#[cfg(test)]
-use bytes::BufMut;
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::amf0::{self, Value};
 use super::chunk::control_value;
