@@ -50,7 +50,11 @@ pub(crate) enum Flushed {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conn<S> {
     /// A connection that `task` is making.
-    pub(crate) fn dialling(conn: ConnId, task: JoinHandle<()>, writable: &mpsc::UnboundedSender<ConnId>) -> Conn<S> {
+    pub(crate) fn dialling(
+        conn: ConnId,
+        task: JoinHandle<()>,
+        writable: &mpsc::UnboundedSender<ConnId>,
+    ) -> Conn<S> {
         Conn {
             task: Task(task),
             writer: None,
@@ -121,7 +125,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conn<S> {
     /// Sends the rest of the queue within `patience`, then says goodbye. The result is to be spawned; dropping it,
     /// like dropping the connection itself, closes the socket at once.
     pub(crate) async fn finish(self, patience: Duration) {
-        let Conn { mut task, writer: Some(mut writer), mut queue, permit: _permit, .. } = self else { return };
+        let Conn { mut task, writer: Some(mut writer), mut queue, permit: _permit, .. } = self else {
+            return;
+        };
         let send = async {
             while !queue.is_empty() {
                 std::future::poll_fn(|cx| poll_write_queue(&mut writer, &mut queue, cx)).await?;

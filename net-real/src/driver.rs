@@ -25,7 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::event::Event;
-use headwater_core::io::{Body, Close, CloseReason, Command, ConnId, Endpoint, Input, Machine, Output, RequestId, Service};
+use headwater_core::io::{
+    Body, Close, CloseReason, Command, ConnId, Endpoint, Input, Machine, Output, RequestId, Service,
+};
 use headwater_core::time::Now;
 use http::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -306,7 +308,9 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
 
     fn happened(&mut self, now: Now, happened: Happened<N::Stream>) {
         match happened {
-            Happened::Accepted { service, stream, peer, permit } => self.accept(now, service, stream, peer, permit),
+            Happened::Accepted { service, stream, peer, permit } => {
+                self.accept(now, service, stream, peer, permit)
+            }
             Happened::Asked(asked) => self.ask(now, *asked),
             Happened::Dialled { conn, result } => self.dialled(now, conn, result),
             Happened::Lost { conn, reason } => self.lost(now, conn, reason),
@@ -317,7 +321,14 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
         }
     }
 
-    fn accept(&mut self, now: Now, service: Service, stream: N::Stream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    fn accept(
+        &mut self,
+        now: Now,
+        service: Service,
+        stream: N::Stream,
+        peer: SocketAddr,
+        permit: OwnedSemaphorePermit,
+    ) {
         if self.cut_at.is_some() {
             return;
         }
@@ -450,7 +461,10 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
     }
 
     fn open(&mut self, conn: ConnId, to: Endpoint) {
-        debug_assert!(conn.0.is_multiple_of(2), "ids of connections that the machine opens are even: {conn:?}");
+        debug_assert!(
+            conn.0.is_multiple_of(2),
+            "ids of connections that the machine opens are even: {conn:?}"
+        );
         debug_assert!(!self.conns.contains_key(&conn), "the machine opens {conn:?} a second time");
         debug!(conn = conn.0, %to, "dialling");
         let (net, inputs) = (self.net.clone(), self.inputs.clone());
@@ -471,7 +485,12 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
         if queued <= self.limits.queue_bytes {
             return self.list(conn);
         }
-        warn!(conn = conn.0, queued, limit = self.limits.queue_bytes, "a queue is too long; cutting the connection");
+        warn!(
+            conn = conn.0,
+            queued,
+            limit = self.limits.queue_bytes,
+            "a queue is too long; cutting the connection"
+        );
         self.conns.remove(&conn);
         self.overflown.push(conn);
         let what = format!("did not read: {queued} bytes were waiting for it, over the driver's last limit");

@@ -101,8 +101,12 @@ impl<S> Gate<S> {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<S>(gate: Arc<Gate<S>>, stream: S, peer: SocketAddr, mut phase: watch::Receiver<Phase>)
-where
+pub(crate) async fn serve<S>(
+    gate: Arc<Gate<S>>,
+    stream: S,
+    peer: SocketAddr,
+    mut phase: watch::Receiver<Phase>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Arc::new(Activity::default());
@@ -154,7 +158,12 @@ impl HttpLimits {
 }
 
 impl<S> Gate<S> {
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, exchange: Exchange) -> Response<Pieces> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        exchange: Exchange,
+    ) -> Response<Pieces> {
         let (mut parts, body) = request.into_parts();
         // hyper keeps its own business there.
         parts.extensions.clear();

@@ -6,15 +6,18 @@
 //! * [`net`] is what the driver asks of a network; [`tokio`] is the real one, `turmoil` (a feature) a simulated one.
 //! * [`driver`] is the event loop. It does the writing itself, once per turn; reading is a task per connection.
 //! * [`http`] turns requests that hyper has parsed into inputs, and the machine's answers into responses.
-//! * [`clock`] is the two clocks of a node, [`log`] writes its events.
+//! * [`clock`] is the two clocks of a node, [`log`] writes its events, [`environment`] is what its configuration may ask.
+//! * [`server`] puts them together to what `headwater serve` runs.
 
 pub mod clock;
 mod conn;
 pub mod driver;
+pub mod environment;
 pub mod http;
 mod listen;
 pub mod log;
 pub mod net;
+pub mod server;
 pub mod tokio;
 #[cfg(feature = "turmoil")]
 pub mod turmoil;

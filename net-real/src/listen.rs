@@ -98,7 +98,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Door<S> {
 /// Whether only the connection that was about to be accepted is affected.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
-    matches!(error.kind(), Kind::ConnectionAborted | Kind::ConnectionRefused | Kind::ConnectionReset | Kind::Interrupted)
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionRefused | Kind::ConnectionReset | Kind::Interrupted
+    )
 }
 
 /// Says when to complain, and how often there was reason to since the last time.

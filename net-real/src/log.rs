@@ -25,8 +25,10 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter cannot be read.
-    #[error("the log filter {filter:?} cannot be read: {cause}; write a level (`debug`) or `target=level` pairs \
-             separated by commas (`info,headwater=debug`)")]
+    #[error(
+        "the log filter {filter:?} cannot be read: {cause}; write a level (`debug`) or `target=level` pairs \
+             separated by commas (`info,headwater=debug`)"
+    )]
     Filter {
         /// What was given.
         filter: String,

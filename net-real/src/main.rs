@@ -1,2 +1,9 @@
-//! (being written)
-fn main() {}
+//! The `headwater` program.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -18,7 +18,9 @@ pub trait Net: Clone + Send + Sync + 'static {
     fn listen(&self, at: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
     /// The next connection of a listener. Must be cancel safe.
-    fn accept(listener: &mut Self::Listener) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+    fn accept(
+        listener: &mut Self::Listener,
+    ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
     /// Resolves the name, tries its addresses, and gives up after a time of its own.
     fn connect(&self, to: &Endpoint) -> impl Future<Output = io::Result<Self::Stream>> + Send;

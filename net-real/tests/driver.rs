@@ -1,5 +1,7 @@
 //! The driver's stream connections, on real sockets.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,14 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_core::event::Event;
-use headwater_core::io::{
-    Close, CloseReason, Command, ConnId, Endpoint, Input, Machine, Output, Service,
-};
+use headwater_core::io::{Close, CloseReason, Command, ConnId, Endpoint, Input, Machine, Output, Service};
 use headwater_core::time::{Deadline, Now, Time};
 use headwater_net_real::driver::{Control, Ended, Limits};
 use headwater_net_real::net::Net;
 use headwater_net_real::tokio::TokioNet;
-use support::{Outbox, Scripted, scripted, start, start_with, within};
+use support::{Outbox, scripted, start, start_with, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -225,7 +225,10 @@ async fn a_queue_over_the_last_limit_is_cut_and_told() {
     let mut driver = start_with(Service::Ovt, machine, limits).await;
     let _stream = TcpStream::connect(driver.at).await.unwrap();
     assert_eq!(within(closed.recv()).await, Some(CloseReason::Reset));
-    assert!(matches!(within(driver.events.recv()).await, Some(Event::PeerMisbehaved { conn: ConnId(1), .. })));
+    assert!(matches!(
+        within(driver.events.recv()).await,
+        Some(Event::PeerMisbehaved { conn: ConnId(1), .. })
+    ));
     assert!(closed.try_recv().is_err(), "once");
 }
 
@@ -254,12 +257,15 @@ async fn connections_over_the_bound_are_turned_away_and_places_come_back() {
     }
 }
 
-/// Opens `to` at once and reports what became of it.
-fn dialler(to: Endpoint) -> (Scripted<impl FnMut(Now, Input, &mut Outbox) + Send>, mpsc::UnboundedReceiver<Input>) {
+/// Opens `to` at once, does `more`, and reports what became of it.
+fn dialler(
+    to: Endpoint,
+    more: impl IntoIterator<Item = Output>,
+) -> (impl Machine + Send, mpsc::UnboundedReceiver<Input>) {
     let (seen, inputs) = mpsc::unbounded_channel();
     let mut machine = scripted(move |_, input, _: &mut Outbox| seen.send(input).unwrap());
     machine.outbox.push_back(Output::Open { conn: ConnId(2), to });
-    machine.outbox.push_back(Output::Write { conn: ConnId(2), bytes: Bytes::from_static(b"early") });
+    machine.outbox.extend(more);
     (machine, inputs)
 }
 
@@ -267,7 +273,8 @@ fn dialler(to: Endpoint) -> (Scripted<impl FnMut(Now, Input, &mut Outbox) + Send
 async fn a_dial_by_name_opens_and_sends_what_was_written_before() {
     let listener = TokioNet::default().listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (machine, mut inputs) = dialler(Endpoint { host: "localhost".to_owned(), port });
+    let early = Output::Write { conn: ConnId(2), bytes: Bytes::from_static(b"early") };
+    let (machine, mut inputs) = dialler(Endpoint { host: "localhost".to_owned(), port }, [early]);
     let _driver = start(Service::Ovt, machine).await;
     let (mut stream, _) = within(listener.accept()).await.unwrap();
     let mut early = [0; 5];
@@ -283,7 +290,7 @@ async fn a_refused_dial_says_so() {
         let listener = TokioNet::default().listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         listener.local_addr().unwrap().port()
     };
-    let (machine, mut inputs) = dialler(Endpoint { host: "127.0.0.1".to_owned(), port });
+    let (machine, mut inputs) = dialler(Endpoint { host: "127.0.0.1".to_owned(), port }, []);
     let _driver = start(Service::Ovt, machine).await;
     let closed = within(inputs.recv()).await;
     assert!(
@@ -294,7 +301,7 @@ async fn a_refused_dial_says_so() {
 
 #[tokio::test]
 async fn a_name_that_does_not_exist_is_unreachable() {
-    let (machine, mut inputs) = dialler(Endpoint { host: "no-such-host.invalid".to_owned(), port: 9000 });
+    let (machine, mut inputs) = dialler(Endpoint { host: "no-such-host.invalid".to_owned(), port: 9000 }, []);
     let _driver = start(Service::Ovt, machine).await;
     let closed = within(inputs.recv()).await;
     // Without any resolver the attempt may time out instead.
@@ -319,7 +326,7 @@ async fn a_black_hole_times_out() {
         held.push(stream.unwrap());
         assert!(held.len() < 100, "the backlog never fills");
     }
-    let (machine, mut inputs) = dialler(Endpoint { host: at.ip().to_string(), port: at.port() });
+    let (machine, mut inputs) = dialler(Endpoint { host: at.ip().to_string(), port: at.port() }, []);
     let _driver = start(Service::Ovt, machine).await;
     let closed = within(inputs.recv()).await;
     assert!(matches!(closed, Some(Input::Closed { reason: CloseReason::TimedOut, .. })), "{closed:?}");
@@ -329,8 +336,8 @@ async fn a_black_hole_times_out() {
 async fn an_abandoned_dial_is_silent() {
     let listener = TokioNet::default().listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let at = listener.local_addr().unwrap();
-    let (mut machine, mut inputs) = dialler(Endpoint { host: at.ip().to_string(), port: at.port() });
-    machine.outbox.push_back(Output::Close { conn: ConnId(2), how: Close::Abort });
+    let close = Output::Close { conn: ConnId(2), how: Close::Abort };
+    let (machine, mut inputs) = dialler(Endpoint { host: at.ip().to_string(), port: at.port() }, [close]);
     let _driver = start(Service::Ovt, machine).await;
     assert!(timeout(Duration::from_millis(200), inputs.recv()).await.is_err());
 }
@@ -349,7 +356,7 @@ impl Machine for Metronome {
     fn handle_timeout(&mut self, now: Now) {
         assert!(now.mono >= self.next, "never early");
         self.beats.lock().unwrap().push(now.mono);
-        self.next = self.next + Duration::from_millis(20);
+        self.next += Duration::from_millis(20);
     }
     fn poll_output(&mut self) -> Option<Output> {
         None

@@ -77,7 +77,8 @@ impl Activity {
             return Some("the client does not read");
         }
         if state.sending > 0 {
-            return (state.progress.elapsed() >= limits.stall).then_some("the client does not take its answer");
+            return (state.progress.elapsed() >= limits.stall)
+                .then_some("the client does not take its answer");
         }
         if state.asked > 0 {
             return None;

@@ -1,0 +1,272 @@
+//! A configured server as a process: its listeners, its signals, its node.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use headwater_core::config::{Config, Listeners};
+use headwater_core::io::Service;
+use headwater_core::node::Node;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::driver::{Control, Ended, Limits, Setup, run};
+use crate::log;
+use crate::net::Net;
+use crate::tokio::TokioNet;
+
+/// One address that a configuration asks to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// What is spoken there.
+    pub service: Service,
+    /// Where.
+    pub at: SocketAddr,
+    /// The element that names the port.
+    pub element: &'static str,
+}
+
+/// Why a server cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address is not one.
+    #[error(
+        "Server/IP is {0:?}, which is no address; write `*` for every IPv4 address, `::` for every IPv6 address, \
+             or an address of this machine"
+    )]
+    Address(String),
+    /// A listener cannot be bound.
+    #[error("cannot listen on {} for Server/{}: {}", .0.at, .0.element, BindFailure(.0, .1))]
+    Bind(Binding, io::Error),
+    /// There is no port at all.
+    #[error(
+        "there is nothing to listen on; give at least one of Server/{RTMP}, Server/{OVT}, Server/{LLHLS}"
+    )]
+    Nothing,
+    /// The runtime or the signal handlers cannot be set up.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] io::Error),
+    /// Two services that do not understand each other have one port.
+    #[error("Server/{first} and Server/{second} are both {port}; give each its own port")]
+    SharedPort {
+        /// The port.
+        port: u16,
+        /// The element that has it.
+        first: &'static str,
+        /// The element that has it too.
+        second: &'static str,
+    },
+}
+
+impl ServeError {
+    /// Whether the configuration is at fault, and not the machine.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, ServeError::Address(_) | ServeError::Nothing | ServeError::SharedPort { .. })
+    }
+}
+
+/// Every address that `listeners` asks for.
+pub fn bindings(listeners: &Listeners) -> Result<Vec<Binding>, ServeError> {
+    let ports = ports(listeners)?;
+    let mut bindings = Vec::new();
+    for ip in addresses(&listeners.addresses)? {
+        let here = ports.iter().map(|(service, port, element)| Binding {
+            service: *service,
+            at: SocketAddr::new(ip, *port),
+            element,
+        });
+        bindings.extend(here);
+    }
+    Ok(bindings)
+}
+
+/// Runs a server until a signal ends it. The first SIGTERM or SIGINT asks for an orderly end, a second one for an end
+/// at once. Everything runs on the calling thread.
+pub fn serve(config: Config, limits: Limits) -> Result<Ended, ServeError> {
+    let bindings = bindings(&config.listeners)?;
+    // Other threads only resolve names.
+    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(RESOLVERS_MAX).build()?;
+    let ended = runtime.block_on(serve_here(config, limits, bindings));
+    // A name that is being resolved is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+const RTMP: &str = "Bind/Providers/RTMP/Port";
+const OVT: &str = "Bind/Publishers/OVT/Port";
+const LLHLS: &str = "Bind/Publishers/LLHLS/Port";
+
+/// Names that are resolved at the same time.
+const RESOLVERS_MAX: usize = 8;
+
+fn ports(listeners: &Listeners) -> Result<Vec<(Service, u16, &'static str)>, ServeError> {
+    let asked = [
+        (Service::Rtmp, listeners.rtmp, RTMP),
+        (Service::Ovt, listeners.ovt, OVT),
+        (Service::Http, listeners.llhls, LLHLS),
+    ];
+    let mut ports: Vec<(Service, u16, &'static str)> = Vec::new();
+    for (service, port, element) in asked {
+        let Some(port) = port else { continue };
+        let taken = ports
+            .iter()
+            .find(|(other, at, _)| *at == port && (*other, service) != (Service::Http, Service::Http));
+        if let Some((_, _, first)) = taken {
+            return Err(ServeError::SharedPort { port, first, second: element });
+        }
+        ports.push((service, port, element));
+    }
+    if ports.is_empty() {
+        return Err(ServeError::Nothing);
+    }
+    Ok(ports)
+}
+
+/// The addresses in order, each once; without any, every IPv4 address.
+fn addresses(written: &[String]) -> Result<Vec<IpAddr>, ServeError> {
+    let mut addresses = Vec::new();
+    for text in written {
+        let address = match text.as_str() {
+            "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            other => {
+                let bare = other.strip_prefix('[').and_then(|other| other.strip_suffix(']')).unwrap_or(other);
+                bare.parse().map_err(|_| ServeError::Address(text.clone()))?
+            }
+        };
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() {
+        addresses.push(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    }
+    Ok(addresses)
+}
+
+async fn serve_here(config: Config, limits: Limits, bindings: Vec<Binding>) -> Result<Ended, ServeError> {
+    let net = TokioNet::default();
+    let mut listeners = Vec::new();
+    for binding in bindings {
+        let listener = net.listen(binding.at).await.map_err(|error| ServeError::Bind(binding, error))?;
+        listeners.push((binding.service, listener));
+        info!(target: "headwater", event = "listening", service = ?binding.service, address = %binding.at,
+              element = binding.element);
+    }
+    let (control, orders) = mpsc::channel(2);
+    tokio::spawn(obey_signals(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, control));
+    let clock = Clock::system();
+    let node = Node::new(config, seed(), clock.now());
+    let ended =
+        run(Setup { net, clock, listeners, limits }, node, |now, event| log::event(now, &event), orders)
+            .await;
+    match ended {
+        Ended::Clean => info!(target: "headwater", event = "stopped"),
+        Ended::Cut { connections, requests } => {
+            warn!(target: "headwater", event = "stopped", connections, requests, "the time for an orderly end was over");
+        }
+        Ended::Stopped => warn!(target: "headwater", event = "stopped", "at once, as asked"),
+    }
+    Ok(ended)
+}
+
+async fn obey_signals(mut terminate: Signal, mut interrupt: Signal, control: mpsc::Sender<Control>) {
+    for order in [Control::Shutdown, Control::Stop] {
+        let name = tokio::select! {
+            biased;
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        info!(target: "headwater", event = "stopping", signal = name, at_once = order == Control::Stop);
+        if control.send(order).await.is_err() {
+            return;
+        }
+    }
+    // The driver takes the end of its orders for the end of nothing; but there are no more to come.
+    std::future::pending::<()>().await;
+}
+
+/// Different in every process. The standard library asks the system for the keys of its hashers.
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// What is wrong, and what to do about it.
+struct BindFailure<'a>(&'a Binding, &'a io::Error);
+
+impl fmt::Display for BindFailure<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BindFailure(Binding { at, .. }, error) = self;
+        let port = at.port();
+        match error.kind() {
+            io::ErrorKind::AddrInUse => write!(
+                f,
+                "the port is in use; find by whom with `ss -ltnp 'sport = :{port}'` and stop that program, or choose \
+                 another port"
+            ),
+            io::ErrorKind::AddrNotAvailable => {
+                write!(f, "this machine has no address {}; correct Server/IP", at.ip())
+            }
+            io::ErrorKind::PermissionDenied => write!(
+                f,
+                "this user may not; choose a port above 1023, or give the program the capability CAP_NET_BIND_SERVICE"
+            ),
+            _ => write!(f, "{error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listeners(addresses: &[&str], ports: [Option<u16>; 3]) -> Listeners {
+        let [rtmp, ovt, llhls] = ports;
+        Listeners { addresses: addresses.iter().map(|&a| a.to_owned()).collect(), rtmp, ovt, llhls }
+    }
+
+    fn sockets(addresses: &[&str]) -> Vec<String> {
+        let bindings = bindings(&listeners(addresses, [None, Some(9000), None])).unwrap();
+        bindings.iter().map(|binding| binding.at.to_string()).collect()
+    }
+
+    #[test]
+    fn addresses_are_what_they_mean() {
+        assert_eq!(sockets(&["*"]), ["0.0.0.0:9000"]);
+        assert_eq!(sockets(&["*", "::"]), ["0.0.0.0:9000", "[::]:9000"]);
+        assert_eq!(sockets(&["127.0.0.1", "[::1]", "127.0.0.1"]), ["127.0.0.1:9000", "[::1]:9000"]);
+        assert_eq!(sockets(&[]), ["0.0.0.0:9000"]);
+        let wrong = bindings(&listeners(&["eth0"], [None, Some(1), None])).unwrap_err();
+        assert!(wrong.is_configuration() && wrong.to_string().contains("\"eth0\""), "{wrong}");
+    }
+
+    #[test]
+    fn every_service_has_its_own_port() {
+        let shared = bindings(&listeners(&["*"], [Some(1935), None, Some(1935)])).unwrap_err();
+        assert!(shared.is_configuration());
+        assert_eq!(
+            shared.to_string(),
+            "Server/Bind/Providers/RTMP/Port and Server/Bind/Publishers/LLHLS/Port are both 1935; give each its own port"
+        );
+        assert!(matches!(bindings(&listeners(&["*"], [None; 3])), Err(ServeError::Nothing)));
+    }
+
+    #[test]
+    fn a_port_in_use_names_the_element_and_the_remedy() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = taken.local_addr().unwrap();
+        let config = Config {
+            name: "test".to_owned(),
+            listeners: listeners(&["127.0.0.1"], [None, Some(at.port()), None]),
+            vhosts: Vec::new(),
+        };
+        let error = serve(config, Limits::default()).unwrap_err();
+        let text = error.to_string();
+        assert!(!error.is_configuration());
+        assert!(text.contains(OVT) && text.contains(&at.to_string()) && text.contains("ss -ltnp"), "{text}");
+    }
+}
