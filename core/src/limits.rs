@@ -79,3 +79,23 @@ pub const PUBLISH_JUMP_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
 
 /// How far a publisher's PTS may be from its DTS, in milliseconds.
 pub const COMPOSITION_MS_MAX: i32 = 60_000;
+/// The largest configuration file that is read, in bytes. A file with a hundred applications is about 200 kB.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1 << 20;
+
+/// How deep the elements of a configuration may nest, includes counted. The schema itself is 11 deep.
+pub const CONFIG_DEPTH_MAX: usize = 32;
+
+/// Elements of a configuration, over all its files.
+pub const CONFIG_ELEMENTS_MAX: usize = 50_000;
+
+/// Files that include one another in a chain.
+pub const CONFIG_INCLUDE_DEPTH_MAX: usize = 8;
+
+/// The longest name of an element or attribute of a configuration, in bytes.
+pub const CONFIG_NAME_BYTES_MAX: usize = 64;
+
+/// The longest value in a configuration after its macros are replaced, in bytes.
+pub const CONFIG_VALUE_BYTES_MAX: usize = 16 << 10;
+
+/// Errors and warnings that are told of one configuration; the rest is counted.
+pub const CONFIG_DIAGNOSTICS_MAX: usize = 200;

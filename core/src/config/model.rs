@@ -5,6 +5,8 @@ use core::time::Duration;
 use crate::media::Playlist;
 use crate::origin_map::{OriginRule, PullProperties};
 
+use super::glob;
+
 /// A whole server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -14,6 +16,15 @@ pub struct Config {
     pub listeners: Listeners,
     /// Virtual hosts, in the order in which their patterns are tried.
     pub vhosts: Vec<VirtualHost>,
+}
+
+impl Config {
+    /// The first virtual host that has a pattern for this host name (reference: OriginMap section 1). A port behind
+    /// the name is not looked at.
+    pub fn vhost_for(&self, host: &str) -> Option<&VirtualHost> {
+        let name = without_port(host);
+        self.vhosts.iter().find(|vhost| vhost.hosts.iter().any(|pattern| pattern.matches(name)))
+    }
 }
 
 /// The addresses and ports of a server; an absent port is not listened on.
@@ -33,6 +44,25 @@ pub struct Listeners {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern(pub String);
 
+impl HostPattern {
+    /// Whether the whole name matches. Case does not matter: host names have none (RFC 9110 section 4.2.3).
+    pub fn matches(&self, host: &str) -> bool {
+        glob::matches(&self.0, host, |a, b| a.eq_ignore_ascii_case(&b))
+    }
+}
+
+/// The name of `name:port` or `[address]:port`.
+fn without_port(host: &str) -> &str {
+    if let Some((address, _)) = host.strip_prefix('[').and_then(|it| it.split_once(']')) {
+        return address;
+    }
+    match host.split_once(':') {
+        // More than one colon is an IPv6 address without a port.
+        Some((name, port)) if !port.contains(':') => name,
+        _ => host,
+    }
+}
+
 /// One virtual host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VirtualHost {
@@ -48,6 +78,17 @@ pub struct VirtualHost {
     pub applications: Vec<Application>,
     /// The application named `*`: the template for those that no one configured.
     pub template: Option<Application>,
+}
+
+impl VirtualHost {
+    /// The application of this name: the configured one, or else the template under this name.
+    pub fn application(&self, name: &str) -> Option<Application> {
+        let configured = self.applications.iter().find(|it| it.name == name);
+        configured.cloned().or_else(|| {
+            let template = self.template.as_ref()?;
+            Some(Application { name: name.to_string(), ..template.clone() })
+        })
+    }
 }
 
 /// One application.
@@ -176,5 +217,66 @@ pub struct CacheControl {
 impl Default for CacheControl {
     fn default() -> Self {
         CacheControl { master: 0, chunklist: 0, chunklist_with_directives: 60, segment: -1, part: -1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vhost(name: &str, hosts: &[&str]) -> VirtualHost {
+        VirtualHost {
+            name: name.to_string(),
+            hosts: hosts.iter().map(|it| HostPattern(it.to_string())).collect(),
+            pull: PullProperties::default(),
+            origins: Vec::new(),
+            applications: Vec::new(),
+            template: None,
+        }
+    }
+
+    fn application(name: &str) -> Application {
+        Application {
+            name: name.to_string(),
+            providers: Providers::default(),
+            publishers: Publishers::default(),
+            track_names: (None, None),
+            playlists: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_first_virtual_host_with_a_matching_pattern_is_asked() {
+        let vhosts = vec![
+            vhost("none", &[]),
+            vhost("live", &["live.example.com", "edge?.example.com"]),
+            vhost("local", &["::1", "127.*"]),
+            vhost("rest", &["*.example.com"]),
+        ];
+        let config = Config { name: String::new(), listeners: Listeners::default(), vhosts };
+        for (host, expected) in [
+            ("live.example.com", Some("live")),
+            ("LIVE.example.com:3333", Some("live")),
+            ("edge.example.com", Some("live")),
+            ("edge7.example.com", Some("live")),
+            ("edge77.example.com", Some("rest")),
+            ("[::1]:80", Some("local")),
+            ("::1", Some("local")),
+            ("127.0.0.1:80", Some("local")),
+            ("example.com", None),
+            ("", None),
+        ] {
+            assert_eq!(config.vhost_for(host).map(|it| it.name.as_str()), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_application_is_made_of_the_template() {
+        let mut vhost = vhost("v", &["*"]);
+        vhost.applications.push(application("live"));
+        assert_eq!(vhost.application("other"), None);
+        vhost.template = Some(Application { playlists: Vec::new(), ..application("*") });
+        assert_eq!(vhost.application("live").map(|it| it.name), Some("live".to_string()));
+        assert_eq!(vhost.application("other").map(|it| it.name), Some("other".to_string()));
     }
 }

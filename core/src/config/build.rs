@@ -1,0 +1,361 @@
+//! Checked elements to the types of `model`: what each value means.
+//!
+//! Whether the parts go together is `consistency`'s question; what an output profile means is `profile`'s.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use crate::origin_map::{OriginRule, PullProperties};
+
+use super::check::{Node, Value};
+use super::diagnostic::{Kind, Report};
+use super::model::{
+    Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, OvtProvider, Providers,
+    Publishers, RtmpProvider, TimestampMode, VirtualHost,
+};
+use super::profile;
+use super::schema::Transport;
+use super::value::shown;
+
+/// The whole configuration. What was invalid has been reported and stands at its default.
+pub(super) fn config(server: &Node, report: &mut Report) -> Config {
+    let defaults = server.find("Defaults/CrossDomains").map(cross_domains).unwrap_or_default();
+    let mut vhosts = Vec::new();
+    for node in server.find("VirtualHosts").iter().flat_map(|it| it.all("VirtualHost")) {
+        vhosts.push(virtual_host(node, &defaults, report));
+    }
+    if server.find("Type").is_none() {
+        let remedy =
+            "OvenMediaEngine refuses that; Headwater takes nothing from it. Add <Type>origin|edge</Type>.";
+        report.warn(&server.at, Kind::Missing, "<Server> has no <Type>.", remedy);
+    }
+    if !is_llhls_enabled(server) {
+        for application in vhosts.iter_mut().flat_map(|it| it.applications.iter_mut().chain(&mut it.template))
+        {
+            application.publishers.llhls = None;
+        }
+    }
+    Config {
+        name: server.text("Name").unwrap_or_default().to_string(),
+        listeners: listeners(server, report),
+        vhosts,
+    }
+}
+
+/// `Modules/LLHLS/Enable`, which is true unless it is written.
+pub(super) fn is_llhls_enabled(server: &Node) -> bool {
+    server.flag("Modules/LLHLS/Enable", true)
+}
+
+fn listeners(server: &Node, report: &mut Report) -> Listeners {
+    for node in server.all("IP") {
+        let Some(text) = node.own_text() else { continue };
+        if !matches!(text, "*" | "::") && text.parse::<IpAddr>().is_err() {
+            let reason = format!("<IP> holds `{}`, which is not an address.", shown(text));
+            let remedy =
+                "Write * (every IPv4 address), :: (every IPv6 address) or an address of this machine.";
+            report.error(&node.at, Kind::WrongType, reason, remedy);
+        }
+    }
+    if let Some(node) = server.find("Bind/Publishers/OVT/Port")
+        && matches!(node.value, Value::Port(_, Transport::Srt))
+    {
+        let remedy = "OVT is served over TCP only: write the port without /srt.";
+        report.warn(
+            &node.at,
+            Kind::NoEffect,
+            "OVT over SRT is not served yet; nothing listens here.",
+            remedy,
+        );
+    }
+    if let Some(node) = server.find("Modules/LLHLS").filter(|_| !is_llhls_enabled(server)) {
+        let remedy = "No player is served; remove the element to serve them.";
+        report.warn(&node.at, Kind::Contradiction, "The LLHLS module is switched off.", remedy);
+    }
+    Listeners {
+        addresses: server.texts("IP"),
+        rtmp: tcp_port(server.find("Bind/Providers/RTMP/Port")),
+        ovt: tcp_port(server.find("Bind/Publishers/OVT/Port")),
+        llhls: tcp_port(server.find("Bind/Publishers/LLHLS/Port")).filter(|_| is_llhls_enabled(server)),
+    }
+}
+
+fn tcp_port(node: Option<&Node>) -> Option<u16> {
+    match node?.value {
+        Value::Port(number, Transport::Tcp) => Some(number),
+        _ => None,
+    }
+}
+
+fn virtual_host(node: &Node, defaults: &CrossDomains, report: &mut Report) -> VirtualHost {
+    for name in ["SignedPolicy", "AdmissionWebhooks"] {
+        access_control(node, name, report);
+    }
+    let names = node.find("Host/Names");
+    let mut vhost = VirtualHost {
+        name: node.text("Name").unwrap_or_default().to_string(),
+        hosts: names.map(|it| it.texts("Name")).unwrap_or_default().into_iter().map(HostPattern).collect(),
+        pull: node.find("Origins/Properties").map(|it| pull_properties(it, report)).unwrap_or_default(),
+        origins: Vec::new(),
+        applications: Vec::new(),
+        template: None,
+    };
+    for origin in node.find("Origins").iter().flat_map(|it| it.all("Origin")) {
+        vhost.origins.push(origin_rule(origin, report));
+    }
+    for child in node.find("Applications").iter().flat_map(|it| it.all("Application")) {
+        let application = application(child, defaults, report);
+        if application.name == TEMPLATE {
+            vhost.template.get_or_insert(application);
+        } else {
+            vhost.applications.push(application);
+        }
+    }
+    vhost
+}
+
+/// A file that asks for access control must not be served to everybody.
+fn access_control(vhost: &Node, name: &'static str, report: &mut Report) {
+    let Some(node) = vhost.find(name) else { return };
+    let lists = [node.text("Enables/Providers"), node.text("Enables/Publishers")];
+    let covers = |service: &str| {
+        lists.iter().flatten().any(|it| it.split(',').any(|it| it.trim().eq_ignore_ascii_case(service)))
+    };
+    if covers("llhls") || covers("rtmp") {
+        let reason = format!("<{name}> asks for access control, which Headwater does not have yet.");
+        let remedy = "To serve everybody without it, write ignore=\"true\" on the element.";
+        report.error(&node.at, Kind::Contradiction, reason, remedy);
+        return;
+    }
+    let reason = format!("<{name}> is accepted without effect.");
+    report.warn(&node.at, Kind::NoEffect, reason, "It is enabled for none of RTMP and LL-HLS.");
+}
+
+fn pull_properties(node: &Node, report: &mut Report) -> PullProperties {
+    let default = PullProperties::default();
+    if let Some(timeout) = node.find("UnusedStreamDeletionTimeout")
+        && timeout.value == Value::Int(0)
+    {
+        let reason = "<UnusedStreamDeletionTimeout> is 0: a stream is deleted as soon as nobody plays it.";
+        report.warn(&timeout.at, Kind::OutOfRange, reason, "Give it some seconds, such as 60000.");
+    }
+    let millis = |name, default: Duration| {
+        let default = i64::try_from(default.as_millis()).unwrap_or(i64::MAX);
+        Duration::from_millis(u64::try_from(node.int(name, default)).unwrap_or(0))
+    };
+    PullProperties {
+        no_input_timeout: millis("NoInputFailoverTimeout", default.no_input_timeout),
+        unused_timeout: millis("UnusedStreamDeletionTimeout", default.unused_timeout),
+        failback_interval: millis("StreamFailbackTimeout", default.failback_interval),
+        retry_count: u32::try_from(node.int("RetryCount", default.retry_count.into()))
+            .unwrap_or(default.retry_count),
+    }
+}
+
+fn origin_rule(node: &Node, report: &mut Report) -> OriginRule {
+    if let Some(location) = node.find("Location")
+        && location.own_text().is_some_and(|it| !it.starts_with('/'))
+    {
+        let text = location.own_text().unwrap_or_default();
+        let reason =
+            format!("The location `{}` does not begin with a slash and is for no request.", shown(text));
+        report.error(&location.at, Kind::OutOfRange, reason, format!("Write /{}.", shown(text)));
+    }
+    let scheme = node.text("Pass/Scheme").unwrap_or_default().to_ascii_lowercase();
+    for url in node.find("Pass/Urls").iter().flat_map(|it| it.all("Url")) {
+        origin_url(url, &scheme, report);
+    }
+    let rule = OriginRule {
+        location: node.text("Location").unwrap_or_default().to_string(),
+        strict: node.flag("StrictLocation", false),
+        urls: node.find("Pass/Urls").map(|it| it.texts("Url")).unwrap_or_default(),
+        forward_query: node.flag("Pass/ForwardQueryParams", true),
+        persistent: node.flag("Persistent", false),
+        failback: node.flag("Failback", false),
+        relay: node.flag("Relay", scheme == "ovt"),
+        scheme,
+    };
+    if let Some(at) = node.find("Pass/Scheme")
+        && let Err(unsupported) = rule.scheme_support()
+        && at.own_text().is_some()
+    {
+        let reason = format!("Requests for `{}` cannot be pulled.", shown(&rule.location));
+        report.warn(&at.at, Kind::NoEffect, reason, format!("Because {unsupported}."));
+    }
+    rule
+}
+
+/// A `Url` is `host:port/path` without a scheme.
+fn origin_url(node: &Node, scheme: &str, report: &mut Report) {
+    let Some(url) = node.own_text() else { return };
+    let shown = shown(url);
+    if let Some((written, rest)) = url.split_once("://") {
+        let reason = format!("The URL `{shown}` has a scheme, which would stand twice.");
+        let remedy = format!("Write {rest} here, and {written} into <Scheme>.");
+        return report.error(&node.at, Kind::OutOfRange, reason, remedy);
+    }
+    if url.chars().any(|c| c == '#' || c.is_whitespace() || c.is_control()) {
+        let reason = format!("The URL `{shown}` has a space or another character that no URL has.");
+        return report.error(&node.at, Kind::OutOfRange, reason, "Write host:port/path.");
+    }
+    if scheme != "ovt" {
+        return;
+    }
+    let address = url.split(['/', '?']).next().unwrap_or_default();
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (address, None),
+    };
+    if host.is_empty() {
+        let reason = format!("The URL `{shown}` has no host.");
+        return report.error(&node.at, Kind::OutOfRange, reason, "Write host:port/path.");
+    }
+    if port.is_some_and(|it| it.parse::<u16>().ok().filter(|it| *it > 0).is_none()) {
+        let reason = format!("The URL `{shown}` has no port that can be.");
+        let remedy = "Write host:port/path with a port from 1 to 65535.";
+        report.error(&node.at, Kind::OutOfRange, reason, remedy);
+    }
+}
+
+fn application(node: &Node, defaults: &CrossDomains, report: &mut Report) -> Application {
+    let name = node.text("Name").unwrap_or_default().to_string();
+    if let Some(at) = node.find("Name")
+        && name.contains(['/', '#', '?'])
+    {
+        let reason =
+            format!("The application `{}` cannot be asked for: a name has no / # or ?.", shown(&name));
+        report.error(&at.at, Kind::OutOfRange, reason, "Rename it.");
+    }
+    if let Some(kind) = node.find("Type")
+        && kind.own_text() == Some("vod")
+    {
+        let remedy = "It is served as live: Headwater has nothing but live streams.";
+        report.warn(&kind.at, Kind::NoEffect, "<Type> vod is accepted without effect.", remedy);
+    }
+    let publishers = Publishers {
+        ovt: node.find("Publishers/OVT").is_some(),
+        llhls: node.find("Publishers/LLHLS").map(|it| ll_hls(it, defaults, report)),
+    };
+    let profile = profile::read(node.find("OutputProfiles"), report);
+    Application {
+        name,
+        providers: providers(node.find("Providers"), report),
+        publishers,
+        track_names: profile.track_names,
+        playlists: profile.playlists,
+    }
+}
+
+fn providers(node: Option<&Node>, report: &mut Report) -> Providers {
+    let Some(node) = node else { return Providers::default() };
+    let ovt = node.find("OVT").map(|it| OvtProvider { timestamps: timestamps(it, report) });
+    let rtmp = node.find("RTMP").map(|it| {
+        let silence = u64::try_from(it.int("PacketSilenceTimeoutMs", 0)).unwrap_or(0);
+        RtmpProvider {
+            timestamps: timestamps(it, report),
+            block_duplicate: it.flag("BlockDuplicateStreamName", true),
+            silence: (silence > 0).then(|| Duration::from_millis(silence)),
+        }
+    });
+    Providers { ovt, rtmp }
+}
+
+fn timestamps(provider: &Node, report: &mut Report) -> TimestampMode {
+    let mode = match provider.text("TimestampMode") {
+        Some("Original") => Some(TimestampMode::Original),
+        Some("SystemClock") => Some(TimestampMode::SystemClock),
+        Some(_) => Some(TimestampMode::ZeroBased),
+        None => None,
+    };
+    let Some(deprecated) = provider.find("UseIncomingTimestamp") else { return mode.unwrap_or_default() };
+    let incoming = deprecated.value == Value::Bool(true);
+    if incoming && mode.is_some_and(|it| it != TimestampMode::Original) {
+        let reason = "<UseIncomingTimestamp> and <TimestampMode> disagree.";
+        report.warn(
+            &deprecated.at,
+            Kind::Contradiction,
+            reason,
+            "<TimestampMode> decides; remove the other.",
+        );
+    }
+    let fallback = if incoming { TimestampMode::Original } else { TimestampMode::ZeroBased };
+    mode.unwrap_or(fallback)
+}
+
+fn ll_hls(node: &Node, defaults: &CrossDomains, report: &mut Report) -> LlHls {
+    let default = LlHls::default();
+    if node.flag("DRM/Enable", false)
+        && let Some(drm) = node.find("DRM")
+    {
+        let reason = "<DRM> asks for encryption, which Headwater does not have yet.";
+        let remedy = "To serve the streams in the clear, write ignore=\"true\" on the element.";
+        report.error(&drm.at, Kind::Contradiction, reason, remedy);
+    }
+    let hold_back = node.seconds("PartHoldBack", Duration::ZERO);
+    let ll_hls = LlHls {
+        chunk: node.seconds("ChunkDuration", default.chunk),
+        segment: node.seconds("SegmentDuration", default.segment),
+        segment_count: usize::try_from(node.int("SegmentCount", 0))
+            .ok()
+            .filter(|it| *it > 0)
+            .unwrap_or(default.segment_count),
+        part_hold_back: (!hold_back.is_zero()).then_some(hold_back),
+        preload_hint: node.flag("EnablePreloadHint", default.preload_hint),
+        default_playlist: node.flag("CreateDefaultPlaylist", default.default_playlist),
+        cross_domains: node.find("CrossDomains").map_or_else(|| defaults.clone(), cross_domains),
+        cache: node.find("CacheControl").map(cache_control).unwrap_or_default(),
+    };
+    durations_agree(node, &ll_hls, report);
+    ll_hls
+}
+
+fn durations_agree(node: &Node, ll_hls: &LlHls, report: &mut Report) {
+    if ll_hls.chunk > ll_hls.segment {
+        let at = node.find("ChunkDuration").or(node.find("SegmentDuration")).unwrap_or(node);
+        let reason = format!(
+            "ChunkDuration ({} s) is longer than SegmentDuration ({} s).",
+            ll_hls.chunk.as_secs_f64(),
+            ll_hls.segment.as_secs_f64()
+        );
+        let remedy = "A segment is made of chunks; shorten ChunkDuration.";
+        report.error(&at.at, Kind::Contradiction, reason, remedy);
+    }
+    if let Some(hold_back) = ll_hls.part_hold_back
+        && hold_back < ll_hls.chunk * 2
+    {
+        let at = node.find("PartHoldBack").unwrap_or(node);
+        let reason = format!(
+            "PartHoldBack ({} s) is shorter than two chunks of {} s.",
+            hold_back.as_secs_f64(),
+            ll_hls.chunk.as_secs_f64()
+        );
+        let remedy = format!(
+            "Players stall so near to the end: write {} (three chunks), or 0 to have it computed.",
+            (ll_hls.chunk * 3).as_secs_f64()
+        );
+        report.error(&at.at, Kind::Contradiction, reason, remedy);
+    }
+}
+
+fn cross_domains(node: &Node) -> CrossDomains {
+    let header = |it: &Node| {
+        let text = |path| it.text(path).unwrap_or_default().to_string();
+        (text("Key"), text("Value"))
+    };
+    CrossDomains { urls: node.texts("Url"), headers: node.all("Header").map(header).collect() }
+}
+
+fn cache_control(node: &Node) -> CacheControl {
+    let default = CacheControl::default();
+    CacheControl {
+        master: node.int("MasterPlaylistMaxAge", default.master),
+        chunklist: node.int("ChunklistMaxAge", default.chunklist),
+        chunklist_with_directives: node
+            .int("ChunklistWithDirectivesMaxAge", default.chunklist_with_directives),
+        segment: node.int("SegmentMaxAge", default.segment),
+        part: node.int("PartialSegmentMaxAge", default.part),
+    }
+}
+
+/// The name of the template of applications.
+const TEMPLATE: &str = "*";

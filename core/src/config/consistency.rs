@@ -1,0 +1,289 @@
+//! Whether the parts of a configuration go together.
+//!
+//! What can only be a mistake is an error. What OvenMediaEngine starts with, and what then fails for some requests
+//! only, is a warning.
+
+use std::collections::BTreeMap;
+
+use crate::origin_map::OriginRule;
+
+use super::build::is_llhls_enabled;
+use super::check::{Node, Value};
+use super::diagnostic::{Kind, Report};
+use super::model::{Application, Config, VirtualHost};
+use super::value::shown;
+
+/// Holds the parts against one another.
+pub(super) fn check(server: &Node, config: &Config, report: &mut Report) {
+    shared_ports(server, report);
+    for service in SERVICES {
+        served_on_both_sides(server, service, report);
+    }
+    let vhost_nodes: Vec<&Node> =
+        server.find("VirtualHosts").iter().flat_map(|it| it.all("VirtualHost")).collect();
+    duplicate_names("virtual hosts", &vhost_nodes, report);
+    for (node, vhost) in vhost_nodes.iter().zip(&config.vhosts) {
+        virtual_host(node, vhost, report);
+    }
+}
+
+/// A service that has a port for the server and an element in applications.
+struct Service {
+    name: &'static str,
+    bind: &'static str,
+    port: &'static str,
+    of_application: &'static str,
+    publisher: bool,
+}
+
+const SERVICES: &[Service] = &[
+    Service {
+        name: "RTMP",
+        bind: "Bind/Providers/RTMP",
+        port: "Bind/Providers/RTMP/Port",
+        of_application: "Providers/RTMP",
+        publisher: false,
+    },
+    Service {
+        name: "OVT",
+        bind: "Bind/Publishers/OVT",
+        port: "Bind/Publishers/OVT/Port",
+        of_application: "Publishers/OVT",
+        publisher: true,
+    },
+    Service {
+        name: "LLHLS",
+        bind: "Bind/Publishers/LLHLS",
+        port: "Bind/Publishers/LLHLS/Port",
+        of_application: "Publishers/LLHLS",
+        publisher: true,
+    },
+];
+
+/// No two of the served protocols are told apart on one port.
+fn shared_ports(server: &Node, report: &mut Report) {
+    let ports: Vec<_> = SERVICES.iter().filter_map(|it| Some((it.name, server.find(it.port)?))).collect();
+    for (second, (name, node)) in ports.iter().enumerate() {
+        let taken =
+            ports[..second].iter().find(|(_, it)| it.value == node.value && it.value != Value::Invalid);
+        if let Some((other_name, other)) = taken {
+            let reason = format!("{name} and {other_name} cannot share a port.");
+            let remedy = format!("The other one is at {}; give each its own.", other.at.place());
+            report.error(&node.at, Kind::Contradiction, reason, remedy);
+        }
+    }
+}
+
+/// An element of a service needs its counterpart: a port without applications, or applications without a port.
+fn served_on_both_sides(server: &Node, service: &Service, report: &mut Report) {
+    if service.name == "LLHLS" && !is_llhls_enabled(server) {
+        return;
+    }
+    let Service { name, bind, port, of_application, .. } = service;
+    let users: Vec<&Node> = applications(server).filter_map(|it| it.find(of_application)).collect();
+    let what = if service.publisher { "publisher" } else { "provider" };
+    match (server.find(port), users.first()) {
+        (None, Some(user)) => {
+            let reason = format!("The {name} {what} is enabled here, but {port} is missing.");
+            let remedy = format!("Nothing listens for {name}; add the port under <Bind>, or remove this.");
+            report.warn(&user.at, Kind::Contradiction, reason, remedy);
+        }
+        (Some(node), None) => {
+            let reason = format!("{name} has a port, but no application has {of_application}.");
+            let group = if service.publisher { "<Publishers>" } else { "<Providers>" };
+            let remedy = format!("Nothing is served there; add <{name}/> to the {group} of an application.");
+            report.warn(&node.at, Kind::Contradiction, reason, remedy);
+        }
+        (None, None) => {
+            if let Some(node) = server.find(bind) {
+                let reason = format!("<{name}> has no <Port>.");
+                report.warn(
+                    &node.at,
+                    Kind::Contradiction,
+                    reason,
+                    "Nothing listens; there is no default port.",
+                );
+            }
+        }
+        (Some(_), Some(_)) => {}
+    }
+}
+
+fn applications(server: &Node) -> impl Iterator<Item = &Node> {
+    let vhosts = server.find("VirtualHosts").into_iter().flat_map(|it| it.all("VirtualHost"));
+    vhosts.flat_map(applications_of)
+}
+
+fn applications_of(vhost: &Node) -> impl Iterator<Item = &Node> {
+    vhost.find("Applications").into_iter().flat_map(|it| it.all("Application"))
+}
+
+fn duplicate_names(what: &str, nodes: &[&Node], report: &mut Report) {
+    let mut seen: BTreeMap<&str, &Node> = BTreeMap::new();
+    for node in nodes {
+        let Some(name) = node.text("Name") else { continue };
+        if let Some(first) = seen.get(name) {
+            let reason = format!("Two {what} are named `{}`.", shown(name));
+            let remedy = format!("The first is at {}; rename or remove one.", first.at.place());
+            report.error(&node.at, Kind::Contradiction, reason, remedy);
+        } else {
+            seen.insert(name, node);
+        }
+    }
+}
+
+fn virtual_host(node: &Node, vhost: &VirtualHost, report: &mut Report) {
+    let applications: Vec<&Node> = applications_of(node).collect();
+    duplicate_names("applications", &applications, report);
+    if vhost.hosts.is_empty() {
+        let reason = format!("The virtual host `{}` has no host name.", shown(&vhost.name));
+        let remedy = "No request reaches it; add <Host><Names><Name>*</Name></Names></Host>.";
+        report.warn(&node.at, Kind::Contradiction, reason, remedy);
+    }
+    let rules = node.find("Origins").into_iter().flat_map(|it| it.all("Origin"));
+    for (index, (rule_node, rule)) in rules.zip(&vhost.origins).enumerate() {
+        origin_rule(rule_node, rule, vhost, report);
+        if let Some(earlier) = vhost.origins[..index].iter().position(|it| covers(it, rule)) {
+            let reason = format!("The location `{}` is never reached.", shown(&rule.location));
+            let location = shown(&vhost.origins[earlier].location);
+            let remedy = format!("`{location}` stands before it and takes all its requests; put it behind.");
+            report.warn(&rule_node.at, Kind::Contradiction, reason, remedy);
+        }
+    }
+}
+
+fn origin_rule(node: &Node, rule: &OriginRule, vhost: &VirtualHost, report: &mut Report) {
+    glued_urls(node, rule, report);
+    let lacks_provider = |it: &Application| it.providers.ovt.is_none();
+    let Some(app) = application_name(&rule.location) else {
+        let mut all = vhost.applications.iter().chain(&vhost.template);
+        if rule.scheme == "ovt" && all.all(lacks_provider) {
+            let reason = "No application of this virtual host can pull over OVT.";
+            let remedy = "Add <OVT/> to the <Providers> of an application, or of the template `*`.";
+            report.warn(&node.at, Kind::Contradiction, reason, remedy);
+        }
+        return;
+    };
+    match vhost.application(app) {
+        None => {
+            let reason = format!("There is no application `{}` and no template `*`.", shown(app));
+            let remedy = "Requests for this location find nothing; add one of them.";
+            report.warn(&node.at, Kind::Contradiction, reason, remedy);
+        }
+        Some(application) if rule.scheme == "ovt" && lacks_provider(&application) => {
+            let reason = format!("The application `{}` has no OVT provider to pull with.", shown(app));
+            let remedy = "Requests for this location fail; add <OVT/> to its <Providers>.";
+            report.warn(&node.at, Kind::Contradiction, reason, remedy);
+        }
+        Some(_) => {}
+    }
+}
+
+/// The application that a location is for, if it is for one only.
+fn application_name(location: &str) -> Option<&str> {
+    let mut parts = location.strip_prefix('/')?.split('/');
+    let app = parts.next()?;
+    let is_whole_name = !app.is_empty() && !app.ends_with('*');
+    is_whole_name.then_some(app)
+}
+
+/// `/app/` with `host:port/live` makes `host:port/livestream`: one name of two, and no stream.
+fn glued_urls(node: &Node, rule: &OriginRule, report: &mut Report) {
+    let takes_whole_names = rule.location.ends_with('/') && !rule.strict && rule.scheme == "ovt";
+    if !takes_whole_names {
+        return;
+    }
+    for url in node.find("Pass/Urls").into_iter().flat_map(|it| it.all("Url")) {
+        let text = url.own_text().unwrap_or_default();
+        let address = text.split('?').next().unwrap_or_default();
+        let Some((_, path)) = address.split_once('/') else { continue };
+        if path.is_empty() || path.contains('/') {
+            continue;
+        }
+        let reason = format!("The URL `{}` has no slash at its end, and the location has.", shown(text));
+        let remedy = format!("A request for `s` would pull {}s; write {}/.", shown(address), shown(address));
+        report.warn(&url.at, Kind::Contradiction, reason, remedy);
+    }
+}
+
+/// Whether every request that `later` is for is one that `earlier` is for.
+fn covers(earlier: &OriginRule, later: &OriginRule) -> bool {
+    let (own, theirs) = (earlier.location.as_str(), later.location.as_str());
+    if !own.starts_with('/') || !theirs.starts_with('/') {
+        return false;
+    }
+    if earlier.strict {
+        return later.strict && own == theirs;
+    }
+    let (theirs, is_open) = match theirs.strip_suffix('*').filter(|_| !later.strict) {
+        Some(prefix) => (prefix, true),
+        None => (theirs, false),
+    };
+    if let Some(prefix) = own.strip_suffix('*') {
+        return theirs.starts_with(prefix);
+    }
+    if own.ends_with('/') {
+        return theirs.starts_with(own);
+    }
+    match theirs.strip_prefix(own) {
+        Some("") => !is_open,
+        Some(rest) => rest.starts_with('/'),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_covers_another_only_if_it_takes_all_its_requests() {
+        let rule = |location: &str| {
+            let (location, strict) = match location.strip_prefix('=') {
+                Some(location) => (location, true),
+                None => (location, false),
+            };
+            let (location, scheme) = (location.to_string(), "ovt".to_string());
+            OriginRule {
+                location,
+                strict,
+                scheme,
+                urls: Vec::new(),
+                forward_query: true,
+                persistent: false,
+                failback: false,
+                relay: true,
+            }
+        };
+        for (earlier, later, expected) in [
+            ("/", "/app/", true),
+            ("/app/", "/app/stream", true),
+            ("/app/", "/app", false),
+            ("/app", "/app/", true),
+            ("/app", "/app", true),
+            ("/app", "/app2/", false),
+            ("/app", "/app*", false),
+            ("/app*", "/app2/", true),
+            ("/app/s", "=/app/s", true),
+            ("=/app/s", "/app/s", false),
+            ("=/app/s", "=/app/s", true),
+            ("/app/s", "/app/s_720p", false),
+        ] {
+            assert_eq!(covers(&rule(earlier), &rule(later)), expected, "{earlier} {later}");
+        }
+    }
+
+    #[test]
+    fn a_location_names_its_application_if_it_has_one() {
+        for (location, expected) in [
+            ("/app/stream", Some("app")),
+            ("/app/", Some("app")),
+            ("/app", Some("app")),
+            ("/app*", None),
+            ("/", None),
+            ("app/", None),
+        ] {
+            assert_eq!(application_name(location), expected, "{location}");
+        }
+    }
+}
