@@ -5,11 +5,47 @@ use core::time::Duration;
 /// The longest OVT signalling message that is read, in bytes. A DESCRIBE of 100 tracks is about 60 kB.
 pub const OVT_MESSAGE_BYTES_MAX: usize = 1 << 20;
 
+/// The longest OVT request that an origin reads, in bytes: a target of [`URL_BYTES_MAX`] with every byte escaped as
+/// `\uXXXX` is 24 kB.
+pub const OVT_REQUEST_BYTES_MAX: usize = 32 << 10;
+
+/// The largest media packet that an edge reassembles, in bytes. A little more than an access unit, because the origin
+/// adds a header, a delimiter and parameter sets to what its publisher sent.
+pub const OVT_MEDIA_BYTES_MAX: usize = ACCESS_UNIT_BYTES_MAX + (64 << 10);
+
+/// How much an origin skips on one OVT connection, in bytes: media and unknown payloads have no business there.
+pub const OVT_IGNORED_BYTES_MAX: u64 = 64 << 10;
+
+/// Media packets that an edge keeps while PLAY is not answered. Two seconds of 30 fps video with one audio track are
+/// about 160.
+pub const OVT_EARLY_PACKETS_MAX: usize = 512;
+
+/// The payload of the media packets that an edge keeps while PLAY is not answered, in bytes.
+pub const OVT_EARLY_BYTES_MAX: usize = OVT_MEDIA_BYTES_MAX;
+
+/// Requests that may follow one another on one OVT connection without a pause; a pull needs three.
+pub const OVT_REQUEST_BURST: u32 = 16;
+
+/// How often one more request is allowed on an OVT connection after [`OVT_REQUEST_BURST`].
+pub const OVT_REQUEST_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How much of the text that a peer gives as its reason is kept, in characters.
+pub const PEER_REASON_CHARS_MAX: usize = 256;
+
+/// The longest URL, in bytes.
+pub const URL_BYTES_MAX: usize = 4_096;
+
 /// The largest access unit that is taken from any peer, in bytes. A 4K key frame at 100 Mbit/s is about 2 MB.
 pub const ACCESS_UNIT_BYTES_MAX: usize = 8 << 20;
 
 /// Tracks in one stream.
 pub const TRACKS_MAX: usize = 64;
+
+/// Playlists that one stream describes.
+pub const PLAYLISTS_MAX: usize = 64;
+
+/// Renditions in one playlist.
+pub const RENDITIONS_MAX: usize = 64;
 
 /// How long an accepted connection may take until it has said what it wants.
 pub const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,6 +115,78 @@ pub const PUBLISH_JUMP_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
 
 /// How far a publisher's PTS may be from its DTS, in milliseconds.
 pub const COMPOSITION_MS_MAX: i32 = 60_000;
+/// Access units of a stream whose content is remembered, to recognise them from another origin: about ten seconds.
+pub const MEMORY_ACCESS_UNITS: usize = 1_024;
+
+/// Packets that a new source may deliver before its place on the timeline must be decided.
+pub const HELD_PACKETS_MAX: usize = 2_048;
+
+/// A new source whose burst pauses for this long has shown what it has.
+pub const JOIN_QUIET: Duration = Duration::from_millis(10);
+
+/// The longest that packets of a new source are held while it bursts.
+pub const JOIN_TIMEOUT: Duration = Duration::from_millis(150);
+
+/// The media that an origin keeps of each stream for edges that come late or lost another origin. It covers the
+/// default NoInputFailoverTimeout, so that an edge that waited that long still misses nothing.
+pub const HISTORY: Duration = Duration::from_millis(4_000);
+
+/// The most that is kept of one stream, in bytes; a stream whose key frames are so far apart is not kept.
+pub const HISTORY_BYTES_MAX: usize = 32 << 20;
+
+/// Bytes queued for an OVT client beyond which it is cut to the next key frame.
+pub const RELAY_QUEUE_HIGH: usize = 4 << 20;
+
+/// Bytes queued for an OVT client below which it may go on.
+pub const RELAY_QUEUE_LOW: usize = 256 << 10;
+
+/// How long an OVT client may take nothing at all.
+pub const RELAY_STALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an origin that plays may take until its media can be placed: the longest wait for a key frame.
+pub const FIRST_MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The first pause between attempts to reach an origin, after those that follow without a pause.
+pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// The longest pause between attempts.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a stream that was playing may be without any origin before it is given up.
+pub const RESUME_BUDGET: Duration = Duration::from_secs(60);
+
+/// How often an origin whose stream is only starting is asked again.
+pub const START_BUDGET_ATTEMPTS: u32 = 12;
+
+/// How long it is remembered that no origin has a stream.
+pub const ABSENT_MEMORY: Duration = Duration::from_secs(1);
+
+/// Absent streams that are remembered.
+pub const ABSENT_STREAMS_MAX: usize = 100_000;
+
+/// Ended streams whose last media sequence number is remembered.
+pub const ENDED_STREAMS_MAX: usize = 10_000;
+
+/// Streams of one node, those that are only asked for included.
+pub const STREAMS_MAX: usize = 20_000;
+
+/// Pulls of one node that have not delivered anything yet.
+pub const STARTING_PULLS_MAX: usize = 1_000;
+
+/// DESCRIBE requests that wait for one stream to start.
+pub const HELD_DESCRIBES_MAX: usize = 1_000;
+
+/// How long a DESCRIBE waits for its stream to start. OvenMediaEngine's edge gives up after 1.5 s of silence.
+pub const HELD_DESCRIBE_TIMEOUT: Duration = Duration::from_millis(1_300);
+
+/// Requests that wait on one stream for a part.
+pub const WAITING_REQUESTS_MAX: usize = 20_000;
+
+/// How long a viewer waits for a stream that is starting.
+pub const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A stream without a new part for this long is frozen: playlists are answered with an error.
+pub const FROZEN_AFTER: Duration = Duration::from_secs(4);
 /// The largest configuration file that is read, in bytes. A file with a hundred applications is about 200 kB.
 pub const CONFIG_FILE_BYTES_MAX: usize = 1 << 20;
 
@@ -99,3 +207,20 @@ pub const CONFIG_VALUE_BYTES_MAX: usize = 16 << 10;
 
 /// Errors and warnings that are told of one configuration; the rest is counted.
 pub const CONFIG_DIAGNOSTICS_MAX: usize = 200;
+/// Bytes of packets that a packager holds back while it waits for the leading track; the oldest are let go first.
+pub const HLS_QUEUE_BYTES_MAX: usize = 32 << 20;
+
+/// Segment boundaries of the leading track that are remembered for tracks that lag behind.
+pub const HLS_BOUNDARIES_MAX: usize = 4_096;
+
+/// Segments that stay downloadable after they have left a media playlist.
+pub const HLS_RETIRED_SEGMENTS: usize = 3;
+
+/// Samples in one part: what a part of one second holds at 240 frames per second, with room.
+pub const HLS_PART_SAMPLES_MAX: usize = 4_096;
+
+/// Segments of pure gap that one packet can cause on one track.
+pub const HLS_GAP_SEGMENTS_MAX: usize = 16_384;
+
+/// Events of a packager that nobody has polled yet; the oldest are dropped.
+pub const HLS_EVENTS_MAX: usize = 65_536;

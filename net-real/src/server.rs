@@ -149,6 +149,9 @@ fn addresses(written: &[String]) -> Result<Vec<IpAddr>, ServeError> {
 }
 
 async fn serve_here(config: Config, limits: Limits, bindings: Vec<Binding>) -> Result<Ended, ServeError> {
+    // Before anyone can see that the server is there: whoever sees it may stop it at once.
+    let (control, orders) = mpsc::channel(2);
+    tokio::spawn(obey_signals(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, control));
     let net = TokioNet::default();
     let mut listeners = Vec::new();
     for binding in bindings {
@@ -157,8 +160,6 @@ async fn serve_here(config: Config, limits: Limits, bindings: Vec<Binding>) -> R
         info!(target: "headwater", event = "listening", service = ?binding.service, address = %binding.at,
               element = binding.element);
     }
-    let (control, orders) = mpsc::channel(2);
-    tokio::spawn(obey_signals(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, control));
     let clock = Clock::system();
     let node = Node::new(config, seed(), clock.now());
     let ended =

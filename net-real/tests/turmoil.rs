@@ -129,8 +129,7 @@ fn story() -> Vec<(u64, String)> {
         }
         sim.step().unwrap();
     }
-    let told = story.lock().unwrap().clone();
-    told
+    story.lock().unwrap().clone()
 }
 
 #[test]

@@ -1,2 +1,50 @@
-//! (being written)
-fn main() {}
+//! `cargo xtask <task>`: everything around the code that is more than one cargo command.
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+mod bench;
+mod checks;
+mod clip;
+mod laws;
+mod programs;
+mod shell;
+
+const HELP: &str = "\
+cargo xtask <task>
+
+  test [args]       every test; installs the programs they need if it may. Arguments go to `cargo test`
+  ci                what must hold before a change is merged: formatting, lints, the laws of core, every test
+  laws              the laws of core alone
+  bench relay       what relaying costs: --streams 20, --seconds 40, --json, --no-docs
+  clip              make net-real/assets/clip.flv again
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["test", rest @ ..] => checks::test(rest),
+        ["ci"] => checks::ci(),
+        ["laws"] => laws::check(),
+        ["bench", "relay", rest @ ..] => bench::relay(rest),
+        ["clip"] => clip::make(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        [other, ..] => anyhow::bail!("there is no task {other}\n\n{HELP}"),
+    }
+}

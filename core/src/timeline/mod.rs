@@ -1,1 +1,96 @@
-//! (being written)
+//! The timeline of one stream: where the media of a source is placed in time, and how a new source is joined to
+//! what viewers have already.
+//!
+//! A [`Timeline`] outlives its sources. Each source (a publisher, or one connection to an origin) has a [`Feed`]:
+//! it begins by joining and then maps every packet by one constant offset. Two origins that are fed by one encoder
+//! carry the same access units, so a new source is recognised by its content: the offset is then exact, nothing is
+//! lost, nothing repeated, and decoding goes on without a key frame. A source that is not recognised is joined at a
+//! key frame, at the time that the clock says has passed.
+//!
+//! This module knows packets and clocks as values; it knows nothing of connections, protocols or segments.
+
+mod join;
+mod memory;
+
+pub use join::{Feed, Passed};
+
+use std::collections::BTreeMap;
+
+use crate::config::TimestampMode;
+use crate::media::{Packet, Timestamp, TrackId};
+use crate::time::{Now, Time};
+use memory::Memory;
+
+#[cfg(test)]
+mod tests;
+
+/// The output side of a stream's time.
+#[derive(Debug)]
+pub struct Timeline {
+    mode: TimestampMode,
+    tracks: BTreeMap<TrackId, Position>,
+    memory: Memory,
+    last_passed: Option<Time>,
+}
+
+/// How far a track has come.
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    last: Timestamp,
+    step_us: i64,
+}
+
+impl Timeline {
+    /// A timeline on which nothing has happened.
+    pub fn new(mode: TimestampMode) -> Timeline {
+        Timeline { mode, tracks: BTreeMap::new(), memory: Memory::default(), last_passed: None }
+    }
+
+    /// When the last packet was placed; `None` before the first.
+    pub fn last_passed(&self) -> Option<Time> {
+        self.last_passed
+    }
+
+    /// Whether any media was placed yet.
+    pub fn is_started(&self) -> bool {
+        self.last_passed.is_some()
+    }
+
+    /// Forgets a track's position, so that packets of a new track with this number start anew.
+    fn note(&mut self, now: Now, packet: &Packet, fingerprint: u64) {
+        let step_us = match self.tracks.get(&packet.track) {
+            Some(position) => packet.dts.micros_since(position.last).clamp(1, STEP_US_MAX),
+            None => STEP_US_DEFAULT,
+        };
+        self.tracks.insert(packet.track, Position { last: packet.dts, step_us });
+        self.memory.remember(fingerprint, packet.dts);
+        self.last_passed = Some(now.mono);
+    }
+
+    /// Where the next packet of `track` is expected if nothing was lost, in microseconds.
+    fn next_us(&self, track: TrackId) -> Option<i64> {
+        let position = self.tracks.get(&track).or_else(|| self.tracks.values().next())?;
+        Some(position.last.as_micros() + position.step_us)
+    }
+
+    /// Where the live edge is now if media had gone on, in microseconds.
+    fn live_us(&self, now: Now) -> Option<i64> {
+        let last = self.tracks.values().map(|position| position.last.as_micros()).max()?;
+        let silent = now.mono.since(self.last_passed?);
+        Some(last + i64::try_from(silent.as_micros()).unwrap_or(0))
+    }
+
+    /// Where a first packet with `dts` is placed, as an offset in microseconds.
+    fn first_offset_us(&self, now: Now, dts: Timestamp) -> i64 {
+        match self.mode {
+            TimestampMode::Original => 0,
+            TimestampMode::SystemClock => now.wall.as_micros() - dts.as_micros(),
+            TimestampMode::ZeroBased => -dts.as_micros(),
+        }
+    }
+}
+
+/// The longest frame that is taken for a track's rhythm, in microseconds.
+const STEP_US_MAX: i64 = 1_000_000;
+/// The rhythm of a track that has shown one packet only, in microseconds.
+const STEP_US_DEFAULT: i64 = 33_333;

@@ -1,0 +1,318 @@
+//! The tracks of one stream, cut alike.
+//!
+//! One track leads: the first video track, else the first audio track. Its key frames and the grid decide where
+//! segments start; the others follow at their first frame that is not before such a boundary. Everything is a
+//! function of the packets (and of the order in which the leading track overtakes the others): there is no clock.
+//!
+//! An epoch is a stretch of one timeline and one set of formats. Between two epochs stands an EXT-X-DISCONTINUITY,
+//! in the same segment of every track.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::convert::{self, Format};
+use super::grid::{Grid, GridAnchor};
+use super::lane::{Lane, Plan};
+use super::names::{self, TrackNames};
+use super::window::Window;
+use crate::config::LlHls;
+use crate::limits;
+use crate::media::{Codec, Kind, Packet, StreamInfo, Timestamp, Track};
+
+/// Media times beyond this (285 years) are nobody's; below it no arithmetic on ticks overflows.
+const MEDIA_TIME_US_MAX: i64 = 1 << 53;
+
+/// A stream on its way into segments.
+#[derive(Debug)]
+pub(super) struct Segmenter {
+    lanes: Vec<Lane>,
+    plan: Plan,
+    config: Timing,
+    stream_key: String,
+    /// No segment gets a lower number.
+    msn_min: u64,
+    /// The newest DTS of any track on this timeline.
+    newest_dts: Option<Timestamp>,
+    /// The DTS that broke the timeline before this epoch, if it was broken.
+    joint: Option<Timestamp>,
+    /// Dates do not go back over a broken timeline: that of the end of the epoch before.
+    date_min_us: Option<i64>,
+    begun: bool,
+    ended: bool,
+}
+
+/// The lengths that rule a stream.
+#[derive(Clone, Copy, Debug)]
+struct Timing {
+    chunk: Duration,
+    segment_us: i64,
+    target_s: i64,
+    count: usize,
+}
+
+/// TARGETDURATION for a segment duration, in seconds: rounded to the nearest, at least 1.
+pub(super) fn target_duration_s(segment: Duration) -> i64 {
+    let ms = i64::try_from(segment.as_millis()).unwrap_or(i64::MAX / 2);
+    ((ms + 500) / 1_000).max(1)
+}
+
+impl Segmenter {
+    /// A segmenter for the tracks of `info` that LL-HLS can carry; `None` if there are none.
+    pub(super) fn new(
+        config: &LlHls,
+        stream: &str,
+        info: &StreamInfo,
+        anchor: GridAnchor,
+        msn_min: u64,
+    ) -> Option<Segmenter> {
+        let segment = config.segment.clamp(Duration::from_millis(200), Duration::from_secs(60));
+        let target_s = target_duration_s(segment);
+        let plan = Plan {
+            grid: Grid::new(anchor, segment),
+            boundaries: BTreeMap::new(),
+            watermark: None,
+            first_msn: 0,
+            date_zero_us: anchor.0.as_micros(),
+            length_limit_us: target_s * 1_000_000 + 500_000,
+            warnings: Vec::new(),
+            warned: false,
+        };
+        let mut segmenter = Segmenter {
+            lanes: Vec::new(),
+            plan,
+            config: Timing {
+                chunk: config.chunk.clamp(Duration::from_millis(20), segment),
+                segment_us: i64::try_from(segment.as_micros()).unwrap_or(i64::MAX),
+                target_s,
+                count: config.segment_count.clamp(3, 10_000),
+            },
+            stream_key: names::stream_key(stream),
+            msn_min,
+            newest_dts: None,
+            joint: None,
+            date_min_us: None,
+            begun: false,
+            ended: false,
+        };
+        segmenter.set_tracks(info);
+        (!segmenter.lanes.is_empty()).then_some(segmenter)
+    }
+
+    /// Takes the next packet of the stream. Packets of other tracks, and late ones, are dropped.
+    pub(super) fn push(&mut self, packet: &Packet) {
+        let in_range = (0..MEDIA_TIME_US_MAX).contains(&packet.dts.as_micros());
+        let Some(index) = self.lanes.iter().position(|lane| lane.track.id == packet.track) else { return };
+        if self.ended || !in_range {
+            return;
+        }
+        match self.place(index, packet.dts) {
+            Place::Late => return,
+            Place::Elsewhere => self.break_timeline(packet.dts),
+            Place::Here => {}
+        }
+        let lane = &mut self.lanes[index];
+        lane.last_dts = Some(packet.dts);
+        lane.former_dts = None;
+        self.newest_dts = self.newest_dts.max(Some(packet.dts));
+        if index == 0 {
+            self.lead(packet);
+        } else {
+            lane.queue_bytes += packet.data.len();
+            lane.queue.push_back(packet.clone());
+        }
+        self.drain(false);
+    }
+
+    /// Takes a new description of the stream. A changed format begins a new epoch.
+    pub(super) fn update(&mut self, info: &StreamInfo) {
+        if self.ended {
+            return;
+        }
+        let tracks = packaged_tracks(info);
+        let same = tracks.len() == self.lanes.len()
+            && tracks.iter().zip(&self.lanes).all(|(new, lane)| same_format(new, &lane.track));
+        if !same {
+            self.end_epoch();
+            self.set_tracks(info);
+        }
+    }
+
+    /// The stream is over: what is left becomes parts, and the playlists end.
+    pub(super) fn finish(&mut self) {
+        if !core::mem::replace(&mut self.ended, true) {
+            self.end_epoch();
+            self.lanes.iter_mut().for_each(|lane| lane.window.end());
+        }
+    }
+
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.plan.warnings)
+    }
+
+    pub(super) fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    pub(super) fn lanes_mut(&mut self) -> &mut [Lane] {
+        &mut self.lanes
+    }
+
+    /// TARGETDURATION.
+    pub(super) fn target_duration_s(&self) -> i64 {
+        self.config.target_s
+    }
+
+    /// The lanes for the tracks of `info`, the leading one first. A track that was there goes on in its lane.
+    fn set_tracks(&mut self, info: &StreamInfo) {
+        let mut former = core::mem::take(&mut self.lanes);
+        for (index, track) in packaged_tracks(info).into_iter().enumerate() {
+            let format = Format::of_track(track, &self.stream_key).ok().map(Arc::new);
+            let known =
+                former.iter().position(|lane| lane.track.id == track.id && lane.track.kind == track.kind);
+            let lane = match known {
+                Some(at) => former.swap_remove(at).with_track(track.clone(), index == 0),
+                None => {
+                    let target_us = convert::part_target_us(track, format.as_deref(), self.config.chunk);
+                    let window = Window::new(self.config.count, self.config.target_s * 1_000_000);
+                    let key = self.stream_key.clone();
+                    let names = TrackNames { track: track.id, kind: track.kind, key };
+                    Lane::new(track.clone(), names, target_us, window, index == 0)
+                }
+            };
+            self.lanes.push(lane.with_format(format));
+        }
+    }
+
+    /// Where on the timeline a packet belongs.
+    fn place(&self, index: usize, dts: Timestamp) -> Place {
+        let lane = &self.lanes[index];
+        let window_us = self.config.segment_us.saturating_mul(self.config.count as i64);
+        let ahead = |of: Timestamp| dts.micros_since(of);
+        let after_joint = match (self.joint, lane.former_dts) {
+            (Some(joint), Some(former)) => ahead(joint).abs() <= ahead(former).abs(),
+            _ => true,
+        };
+        if !after_joint {
+            return Place::Late;
+        }
+        let Some(last) = lane.last_dts else { return Place::Here };
+        if ahead(last) < -self.config.segment_us || self.newest_dts.is_some_and(|at| ahead(at) > window_us) {
+            return Place::Elsewhere;
+        }
+        if dts <= last { Place::Late } else { Place::Here }
+    }
+
+    /// Begins an epoch whose timeline has nothing to do with that of the one before.
+    fn break_timeline(&mut self, joint: Timestamp) {
+        self.end_epoch();
+        self.joint = Some(joint);
+        self.newest_dts = None;
+        self.date_min_us = self
+            .lanes
+            .iter()
+            .filter(|lane| lane.window.newest_msn().is_some())
+            .map(|lane| lane.end_date_us(&self.plan))
+            .max();
+        for lane in &mut self.lanes {
+            lane.former_dts = lane.last_dts.take().or(lane.former_dts);
+        }
+    }
+
+    fn end_epoch(&mut self) {
+        self.drain(true);
+        for lane in &mut self.lanes {
+            lane.flush(&mut self.plan);
+            lane.window.break_after();
+            lane.queue.clear();
+            lane.queue_bytes = 0;
+        }
+        self.plan.boundaries.clear();
+        self.plan.watermark = None;
+        self.begun = false;
+    }
+
+    fn lead(&mut self, packet: &Packet) {
+        if !self.begun && packet.key {
+            self.number_first_segment(packet.dts);
+        }
+        let leader = &mut self.lanes[0];
+        leader.take(packet, &mut self.plan);
+        self.begun = leader.started;
+        self.plan.watermark = Some(packet.dts);
+    }
+
+    /// Decides the number of an epoch's first segment, which starts at `at`.
+    fn number_first_segment(&mut self, at: Timestamp) {
+        let plan = &mut self.plan;
+        let by_grid = u64::try_from(plan.grid.number(at)).ok();
+        let newest = self.lanes.iter().filter_map(|lane| lane.window.newest_msn()).max();
+        let number = match newest {
+            Some(newest) => newest + 1,
+            None => by_grid.unwrap_or(0).max(self.msn_min),
+        };
+        // Numbers stay far from the end of their type, so that the next one always exists.
+        let number = number.min(1 << 62);
+        plan.grid.renumber(at, number as i64);
+        plan.first_msn = number;
+        let date_us = plan.date_zero_us.saturating_add(at.as_micros());
+        if let Some(min) = self.date_min_us.take().filter(|&min| date_us < min) {
+            plan.date_zero_us = plan.date_zero_us.saturating_add(min.saturating_sub(date_us));
+        }
+    }
+
+    /// Lets the other tracks go as far as the leading one has come. One that has queued more than a part does not
+    /// wait for it: the leading track has stalled. `all` lets everything go.
+    fn drain(&mut self, all: bool) {
+        let Segmenter { lanes, plan, begun, config, .. } = self;
+        for lane in lanes.iter_mut().skip(1) {
+            let half_us = lane.half_frame_us();
+            while let (Some(front), Some(back)) = (lane.queue.front(), lane.queue.back()) {
+                let span_us = back.dts.micros_since(front.dts);
+                let too_much = lane.queue_bytes > limits::HLS_QUEUE_BYTES_MAX;
+                let reached = front.dts.as_micros().saturating_add(half_us);
+                let overtaken =
+                    plan.watermark.is_some_and(|newest| Timestamp::from_micros(reached) <= newest);
+                let due = match begun {
+                    true => all || overtaken || too_much || span_us > lane.target_us,
+                    false => too_much || span_us > config.target_s * 1_000_000,
+                };
+                if !due {
+                    break;
+                }
+                let Some(packet) = lane.queue.pop_front() else { break };
+                lane.queue_bytes -= packet.data.len();
+                // Before the leading track has begun there is nothing to follow.
+                if *begun {
+                    lane.take(&packet, plan);
+                }
+            }
+        }
+    }
+}
+
+enum Place {
+    /// On this epoch's timeline.
+    Here,
+    /// On another timeline.
+    Elsewhere,
+    /// Where the track has been already.
+    Late,
+}
+
+/// The tracks that LL-HLS can carry: the first video track first, or the first audio track if there is no video.
+fn packaged_tracks(info: &StreamInfo) -> Vec<&Track> {
+    let packaged = |track: &&Track| {
+        matches!(
+            (track.kind, track.codec),
+            (Kind::Video, Codec::H264 | Codec::H265) | (Kind::Audio, Codec::Aac)
+        )
+    };
+    let mut tracks: Vec<&Track> = info.tracks.iter().filter(packaged).take(limits::TRACKS_MAX).collect();
+    tracks.sort_by_key(|track| track.kind != Kind::Video);
+    tracks
+}
+
+fn same_format(a: &Track, b: &Track) -> bool {
+    a.id == b.id && a.codec == b.codec && a.config == b.config && a.timebase == b.timebase
+}

@@ -1,0 +1,265 @@
+//! How one source's packets come onto the timeline.
+
+use core::mem;
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use super::Timeline;
+use super::memory::fingerprint;
+use crate::event::Joined;
+use crate::limits::{HELD_PACKETS_MAX, JOIN_QUIET, JOIN_TIMEOUT};
+use crate::media::{Packet, Timestamp, TrackId};
+use crate::time::{Deadline, Now, Time};
+
+/// One source of a timeline, from its first packet to its last.
+#[derive(Debug)]
+pub struct Feed {
+    /// The track whose key frames decide where decoding can start: the first video track, else any.
+    main: Option<TrackId>,
+    state: State,
+}
+
+/// What came out of a feed.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// Packets with their place on the timeline, in the order in which they came.
+    pub packets: Vec<Packet>,
+    /// Set when the source was joined with the first of these packets.
+    pub joined: Option<Joined>,
+}
+
+#[derive(Debug)]
+enum State {
+    Joining(Joining),
+    Live(Mapping),
+}
+
+/// A source that has no place yet. Its packets are held until their place is known.
+#[derive(Debug, Default)]
+struct Joining {
+    held: Vec<Packet>,
+    has_key: bool,
+    first_at: Option<Time>,
+    last_at: Option<Time>,
+    offset_us: i64,
+    votes: u32,
+}
+
+/// A source that has its place: one offset, exact in the ticks of each track.
+#[derive(Debug)]
+struct Mapping {
+    offset_us: i64,
+    ticks: BTreeMap<TrackId, i64>,
+    last_in: BTreeMap<TrackId, Timestamp>,
+    /// Packets may repeat what an earlier source delivered.
+    overlaps: bool,
+    /// The main track goes on without a hole, or has been started at a key frame.
+    decodable: bool,
+}
+
+impl Feed {
+    /// A source whose decoding starts at key frames of `main`; with `None` any packet will do.
+    pub fn new(main: Option<TrackId>) -> Feed {
+        Feed { main, state: State::Joining(Joining::default()) }
+    }
+
+    /// Whether its media reaches the timeline.
+    pub fn is_live(&self) -> bool {
+        matches!(self.state, State::Live(_))
+    }
+
+    /// Takes the next packet of the source.
+    pub fn push(&mut self, timeline: &mut Timeline, now: Now, packet: Packet) -> Passed {
+        let mut passed = Passed::default();
+        if let State::Live(mapping) = &mut self.state {
+            if !mapping.jumps_back(&packet) {
+                mapping.pass(timeline, now, self.main, packet, &mut passed.packets);
+                return passed;
+            }
+            self.state = State::Joining(Joining::default());
+        }
+        let State::Joining(joining) = &mut self.state else { return passed };
+        joining.hold(self.main, now, packet);
+        if !timeline.is_started() {
+            self.start_first(timeline, now, &mut passed);
+        } else if joining.recognise(timeline) {
+            self.start_recognised(timeline, now, &mut passed);
+        } else if joining.held.len() >= HELD_PACKETS_MAX {
+            self.start_at_key_frame(timeline, now, &mut passed);
+        }
+        passed
+    }
+
+    /// Joins at a key frame if the source was not recognised in time.
+    pub fn handle_timeout(&mut self, timeline: &mut Timeline, now: Now) -> Passed {
+        let mut passed = Passed::default();
+        if self.poll_timeout().is_some_and(|deadline| deadline.at <= now.mono) {
+            self.start_at_key_frame(timeline, now, &mut passed);
+        }
+        passed
+    }
+
+    /// When a source that was not recognised is joined all the same: as soon as its first burst has ended.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let State::Joining(joining) = &self.state else { return None };
+        if !joining.has_key {
+            return None;
+        }
+        let quiet = joining.last_at? + JOIN_QUIET;
+        let at_most = joining.first_at? + JOIN_TIMEOUT;
+        Some(Deadline { at: quiet.min(at_most), why: "join at a key frame" })
+    }
+
+    /// The very first source: it starts at its first key frame, wherever the mode says.
+    fn start_first(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
+        let State::Joining(joining) = &mut self.state else { return };
+        let Some(at) = joining.held.iter().position(|packet| is_start(self.main, packet)) else {
+            joining.held.clear();
+            return;
+        };
+        let held = joining.held.split_off(at);
+        let offset_us = timeline.first_offset_us(now, held[0].dts);
+        self.go_live(timeline, now, Mapping::new(offset_us, false, true), held, passed, Joined::First);
+    }
+
+    /// The source carries what was carried before: it goes on at the very next access unit.
+    fn start_recognised(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
+        let State::Joining(joining) = &mut self.state else { return };
+        let held = mem::take(&mut joining.held);
+        let mapping = Mapping::new(joining.offset_us, true, false);
+        self.go_live(timeline, now, mapping, held, passed, Joined::Exact);
+    }
+
+    /// The source is unknown: it starts at its newest key frame, placed so that its live edge is where the
+    /// timeline's live edge would be by now, but never before the end of what was there.
+    fn start_at_key_frame(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
+        let State::Joining(joining) = &mut self.state else { return };
+        let Some(at) = joining.held.iter().rposition(|packet| is_start(self.main, packet)) else {
+            joining.held.clear();
+            return;
+        };
+        let held = joining.held.split_off(at);
+        let key_us = held[0].dts.as_micros();
+        let newest_us = held.iter().map(|packet| packet.dts.as_micros()).max().unwrap_or(key_us);
+        let live_us = timeline.live_us(now).unwrap_or(0) - (newest_us - key_us);
+        let place_us = timeline.next_us(held[0].track).unwrap_or(0).max(live_us);
+        let mapping = Mapping::new(place_us - key_us, false, true);
+        self.go_live(timeline, now, mapping, held, passed, Joined::KeyFrame);
+    }
+
+    fn go_live(
+        &mut self,
+        timeline: &mut Timeline,
+        now: Now,
+        mut mapping: Mapping,
+        held: Vec<Packet>,
+        passed: &mut Passed,
+        joined: Joined,
+    ) {
+        for packet in held {
+            mapping.pass(timeline, now, self.main, packet, &mut passed.packets);
+        }
+        passed.joined = Some(joined);
+        self.state = State::Live(mapping);
+    }
+}
+
+impl Joining {
+    fn hold(&mut self, main: Option<TrackId>, now: Now, packet: Packet) {
+        self.first_at.get_or_insert(now.mono);
+        self.last_at = Some(now.mono);
+        if !self.has_key && is_start(main, &packet) {
+            self.has_key = true;
+            self.first_at = Some(now.mono);
+        }
+        self.held.push(packet);
+        if !self.has_key && self.held.len() > HELD_PACKETS_MAX / 2 {
+            self.held.remove(0);
+        }
+    }
+
+    /// Whether the packets held so far are known, all at the same offset. One large access unit is proof enough;
+    /// small ones must agree with each other.
+    fn recognise(&mut self, timeline: &Timeline) -> bool {
+        let Some(packet) = self.held.last() else { return false };
+        let Some(place) = timeline.memory.place(fingerprint(packet)) else { return false };
+        let offset_us = place.micros_since(packet.dts);
+        if (offset_us - self.offset_us).abs() > OFFSET_AGREES_US {
+            self.votes = 0;
+        }
+        self.offset_us = offset_us;
+        self.votes += if packet.data.len() >= PROOF_BYTES { VOTES_NEEDED } else { 1 };
+        self.votes >= VOTES_NEEDED
+    }
+}
+
+impl Mapping {
+    fn new(offset_us: i64, overlaps: bool, decodable: bool) -> Mapping {
+        Mapping { offset_us, ticks: BTreeMap::new(), last_in: BTreeMap::new(), overlaps, decodable }
+    }
+
+    fn jumps_back(&self, packet: &Packet) -> bool {
+        self.last_in
+            .get(&packet.track)
+            .is_some_and(|last| packet.dts.micros_since(*last) < -(JUMP_BACK.as_micros() as i64))
+    }
+
+    fn pass(
+        &mut self,
+        timeline: &mut Timeline,
+        now: Now,
+        main: Option<TrackId>,
+        mut packet: Packet,
+        out: &mut Vec<Packet>,
+    ) {
+        let fingerprint = fingerprint(&packet);
+        self.last_in.insert(packet.track, packet.dts);
+        if self.overlaps && self.is_repeated(timeline, fingerprint, &packet) {
+            if Some(packet.track) == main || main.is_none() {
+                self.decodable = true;
+            }
+            return;
+        }
+        let ticks = *self.ticks.entry(packet.track).or_insert_with(|| {
+            Timestamp::from_micros(self.offset_us).to(packet.dts.base()).ticks()
+        });
+        packet.dts = packet.dts.plus_ticks(ticks);
+        packet.pts = packet.pts.plus_ticks(ticks);
+        if timeline.tracks.get(&packet.track).is_some_and(|position| packet.dts <= position.last) {
+            return;
+        }
+        if Some(packet.track) == main && !self.decodable {
+            if !packet.key {
+                return;
+            }
+            self.decodable = true;
+        }
+        timeline.note(now, &packet, fingerprint);
+        out.push(packet);
+    }
+
+    /// Whether an earlier source delivered this very packet. If so, the offset of its track is exact from here on.
+    fn is_repeated(&mut self, timeline: &Timeline, fingerprint: u64, packet: &Packet) -> bool {
+        let Some(place) = timeline.memory.place(fingerprint) else { return false };
+        if (place.micros_since(packet.dts) - self.offset_us).abs() > OFFSET_AGREES_US {
+            return false;
+        }
+        if place.base() == packet.dts.base() {
+            self.ticks.insert(packet.track, place.ticks() - packet.dts.ticks());
+        }
+        true
+    }
+}
+
+/// Whether a viewer can start with this packet.
+fn is_start(main: Option<TrackId>, packet: &Packet) -> bool {
+    main.is_none_or(|main| packet.track == main && packet.key)
+}
+
+/// Offsets that differ by less are the same offset, rounded differently.
+const OFFSET_AGREES_US: i64 = 2_000;
+/// An access unit of this size is not there twice by chance.
+const PROOF_BYTES: usize = 512;
+const VOTES_NEEDED: u32 = 3;
+/// A source whose time goes back by more than this has started again.
+const JUMP_BACK: Duration = Duration::from_secs(1);

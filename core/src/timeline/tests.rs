@@ -1,0 +1,207 @@
+use core::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::{Feed, Timeline};
+use crate::config::TimestampMode;
+use crate::event::Joined;
+use crate::media::{Packet, Timebase, Timestamp, TrackId};
+use crate::time::{Now, Time, Wall};
+
+const VIDEO: TrackId = TrackId(0);
+const AUDIO: TrackId = TrackId(1);
+
+/// Frame `n` of one encoder: 25 fps, a key frame each second, as an origin sends it whose clock started `shift`
+/// milliseconds later.
+fn frame(n: i64, shift: i64) -> Packet {
+    let key = n % 25 == 0;
+    let size = if key { 2_000 } else { 300 };
+    packet(VIDEO, n * 40 - shift, key, payload(n, size))
+}
+
+fn packet(track: TrackId, ms: i64, key: bool, data: Bytes) -> Packet {
+    let dts = Timestamp::new(ms, Timebase::MILLIS);
+    Packet { track, dts, pts: dts, key, data }
+}
+
+fn payload(n: i64, size: usize) -> Bytes {
+    n.to_be_bytes().into_iter().cycle().take(size).collect()
+}
+
+fn at(ms: u64) -> Now {
+    Now { mono: Time::from_micros(ms * 1_000), wall: Wall::from_micros(1_700_000_000_000_000) }
+}
+
+fn millis(packets: &[Packet]) -> Vec<i64> {
+    packets.iter().map(|packet| packet.dts.ticks()).collect()
+}
+
+/// A timeline onto which one origin has delivered frames up to `last`, each at its time.
+fn playing(last: i64) -> Timeline {
+    let mut timeline = Timeline::new(TimestampMode::ZeroBased);
+    let mut feed = Feed::new(Some(VIDEO));
+    for n in 0..=last {
+        feed.push(&mut timeline, at(n as u64 * 40), frame(n, -5_000));
+    }
+    timeline
+}
+
+#[test]
+fn the_first_source_starts_at_its_first_key_frame_and_at_zero() {
+    let mut timeline = Timeline::new(TimestampMode::ZeroBased);
+    let mut feed = Feed::new(Some(VIDEO));
+    for n in 20..25 {
+        assert!(feed.push(&mut timeline, at(0), frame(n, 0)).packets.is_empty());
+    }
+    let passed = feed.push(&mut timeline, at(0), frame(25, 0));
+    assert_eq!(passed.joined, Some(Joined::First));
+    assert_eq!(millis(&passed.packets), [0]);
+}
+
+#[test]
+fn the_modes_place_the_start() {
+    for (mode, place) in [
+        (TimestampMode::ZeroBased, 0),
+        (TimestampMode::Original, 1_000),
+        (TimestampMode::SystemClock, 1_700_000_000_000),
+    ] {
+        let mut timeline = Timeline::new(mode);
+        let passed = Feed::new(Some(VIDEO)).push(&mut timeline, at(0), frame(25, 0));
+        assert_eq!(millis(&passed.packets), [place], "{mode:?}");
+    }
+}
+
+#[test]
+fn an_origin_with_the_same_media_goes_on_at_the_next_access_unit() {
+    let mut timeline = playing(60);
+    let mut feed = Feed::new(Some(VIDEO));
+    let mut out = Vec::new();
+    for n in 50..=70 {
+        let passed = feed.push(&mut timeline, at(2_500), frame(n, 77_000));
+        if n == 50 {
+            assert_eq!(passed.joined, Some(Joined::Exact));
+        }
+        out.extend(passed.packets);
+    }
+    assert_eq!(millis(&out), (61..=70).map(|n| n * 40).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_origin_that_is_behind_repeats_nothing() {
+    let mut timeline = playing(60);
+    let mut feed = Feed::new(Some(VIDEO));
+    for n in 25..=60 {
+        assert!(feed.push(&mut timeline, at(2_500), frame(n, 0)).packets.is_empty());
+    }
+    assert_eq!(millis(&feed.push(&mut timeline, at(2_600), frame(61, 0)).packets), [61 * 40]);
+}
+
+#[test]
+fn an_unknown_origin_is_joined_at_its_newest_key_frame_at_the_time_that_has_passed() {
+    let mut timeline = playing(50);
+    let mut feed = Feed::new(Some(VIDEO));
+    for n in 1_000..=1_030 {
+        let passed = feed.push(&mut timeline, at(5_000), frame(n, 0));
+        assert!(passed.packets.is_empty() && passed.joined.is_none());
+    }
+    let due = feed.poll_timeout().expect("a key frame is held").at;
+    assert_eq!(due, Time::from_micros(5_010_000));
+    let passed = feed.handle_timeout(&mut timeline, at(5_010));
+    assert_eq!(passed.joined, Some(Joined::KeyFrame));
+    // Frame 50 was at 2000 ms and came at 2000 ms; at 5010 ms the live edge is at 5010, and the key frame 1025 is
+    // five frames before it.
+    assert_eq!(millis(&passed.packets), (0..=5).map(|n| 4_810 + n * 40).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_unknown_origin_never_steps_back() {
+    let mut timeline = playing(50);
+    let mut feed = Feed::new(Some(VIDEO));
+    for n in 1_000..=1_020 {
+        feed.push(&mut timeline, at(2_001), frame(n, 0));
+    }
+    let passed = feed.handle_timeout(&mut timeline, at(2_050));
+    assert_eq!(millis(&passed.packets)[0], 2_040);
+}
+
+#[test]
+fn without_a_key_frame_nothing_is_joined() {
+    let mut timeline = playing(50);
+    let mut feed = Feed::new(Some(VIDEO));
+    for n in 1_001..1_025 {
+        feed.push(&mut timeline, at(2_100), frame(n, 0));
+    }
+    assert_eq!(feed.poll_timeout(), None);
+}
+
+#[test]
+fn pictures_that_repeat_themselves_prove_nothing() {
+    let still = |ms, key| packet(VIDEO, ms, key, payload(7, 900));
+    let mut timeline = Timeline::new(TimestampMode::ZeroBased);
+    let mut feed = Feed::new(Some(VIDEO));
+    for n in 0..50u64 {
+        feed.push(&mut timeline, at(n * 40), still(n as i64 * 40, n % 25 == 0));
+    }
+    let mut other = Feed::new(Some(VIDEO));
+    assert!(other.push(&mut timeline, at(2_010), still(90_000, true)).joined.is_none());
+}
+
+#[test]
+fn the_audio_of_a_recognised_origin_goes_on_too() {
+    let sound = |n: i64, shift| packet(AUDIO, n * 21 - shift, true, payload(n + 10_000, 150));
+    let mut timeline = Timeline::new(TimestampMode::ZeroBased);
+    let mut feed = Feed::new(Some(VIDEO));
+    for n in 0..50 {
+        feed.push(&mut timeline, at(n as u64 * 40), frame(n, 0));
+        feed.push(&mut timeline, at(n as u64 * 40), sound(2 * n, 0));
+    }
+    let mut other = Feed::new(Some(VIDEO));
+    let mut out = Vec::new();
+    for n in 25..55 {
+        out.extend(other.push(&mut timeline, at(2_000), frame(n, -333)).packets);
+        out.extend(other.push(&mut timeline, at(2_000), sound(2 * n, -333)).packets);
+    }
+    let audio: Vec<i64> = out.iter().filter(|p| p.track == AUDIO).map(|p| p.dts.ticks()).collect();
+    assert_eq!(audio, (50..55).map(|n| 2 * n * 21).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_source_that_starts_again_is_joined_again() {
+    let mut timeline = playing(50);
+    let mut feed = Feed::new(Some(VIDEO));
+    for n in 25..=60 {
+        feed.push(&mut timeline, at(2_400), frame(n, 0));
+    }
+    assert!(feed.is_live());
+    feed.push(&mut timeline, at(2_500), packet(VIDEO, 0, true, payload(99, 2_000)));
+    assert!(!feed.is_live());
+    let passed = feed.handle_timeout(&mut timeline, at(2_520));
+    assert_eq!(passed.joined, Some(Joined::KeyFrame));
+    assert!(passed.packets[0].dts.ticks() > 2_400);
+}
+
+proptest! {
+    /// Whatever a second source sends, every track's time goes forward only.
+    #[test]
+    fn time_never_goes_back(
+        frames in proptest::collection::vec((0i64..400, -10_000i64..10_000, 0u64..50), 1..200),
+        wait in 0u64..5_000,
+    ) {
+        let mut timeline = playing(60);
+        let mut last = 60 * 40;
+        let mut feed = Feed::new(Some(VIDEO));
+        let mut clock = 2_400 + wait;
+        for (n, shift, pause) in frames {
+            clock += pause;
+            let mut passed = feed.push(&mut timeline, at(clock), frame(n, shift));
+            if feed.poll_timeout().is_some_and(|due| due.at <= at(clock).mono + Duration::from_millis(1)) {
+                passed.packets.extend(feed.handle_timeout(&mut timeline, at(clock + 1)).packets);
+            }
+            for packet in passed.packets {
+                prop_assert!(packet.dts.ticks() > last);
+                last = packet.dts.ticks();
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Checkers: observers that read what viewers and programs have recorded and say what must never be.
+//!
+//! A checker keeps its place in the records, so that it can be asked again and again while the world runs.
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use headwater_core::media::Kind;
+use headwater_core::time::Time;
+
+use crate::viewer::Trouble;
+use crate::world::{HostId, World};
+
+/// What must not be, and is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule that is broken.
+    pub rule: &'static str,
+    /// When, in the world's time.
+    pub at: Time,
+    /// Which host noticed.
+    pub host: String,
+    /// What happened, in a sentence.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = self.at.as_micros();
+        write!(
+            f,
+            "{} at {}.{:06} s on {}: {}",
+            self.rule,
+            us / 1_000_000,
+            us % 1_000_000,
+            self.host,
+            self.what
+        )
+    }
+}
+
+impl core::error::Error for Violation {}
+
+/// Something that watches a world.
+pub trait Checker {
+    /// The rule, in a few words.
+    fn rule(&self) -> &'static str;
+    /// Looks at everything that is new. Returns the first thing that breaks the rule: when, who, what.
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)>;
+}
+
+/// A set of checkers.
+#[derive(Default)]
+pub struct Checks(Vec<Box<dyn Checker>>);
+
+impl Checks {
+    /// No checkers.
+    pub fn none() -> Checks {
+        Checks::default()
+    }
+
+    /// What must hold in every world, whatever happens to it: nothing about time, and nothing about players that
+    /// give up, because a world can be broken enough for that.
+    pub fn safety() -> Checks {
+        Checks::none().with(SequenceNeverGoesBack::default()).with(OneContentPerNumber::default())
+    }
+
+    /// What must hold besides in a world that leaves a way to play: no viewer gives up, and no two arrivals of a
+    /// track are further apart than `gap`.
+    pub fn unharmed(gap: Duration) -> Checks {
+        Checks::safety().with(NoFatalError).with(LongestGap { bound: gap, places: BTreeMap::new() })
+    }
+
+    /// These and `checker`.
+    pub fn with(mut self, checker: impl Checker + 'static) -> Checks {
+        self.0.push(Box::new(checker));
+        self
+    }
+
+    /// Asks every checker.
+    pub fn verify(&mut self, world: &World) -> Result<(), Violation> {
+        for checker in &mut self.0 {
+            if let Err((at, host, what)) = checker.check(world) {
+                let host = world.name(host).to_owned();
+                return Err(Violation { rule: checker.rule(), at, host, what });
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks every checker.
+    ///
+    /// # Panics
+    /// If a rule is broken, with the end of the world's story and its seed.
+    pub fn demand(&mut self, world: &World) {
+        if let Err(violation) = self.verify(world) {
+            panic!("{violation}\n{}", world.story(STORY_LINES));
+        }
+    }
+}
+
+/// Playlists never end, or begin, before where an earlier one of the same track did.
+#[derive(Debug, Default)]
+pub struct SequenceNeverGoesBack {
+    places: BTreeMap<HostId, usize>,
+}
+
+impl Checker for SequenceNeverGoesBack {
+    fn rule(&self) -> &'static str {
+        "media sequence numbers never go back"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, viewer) in world.viewers() {
+            let troubles = &viewer.record().troubles;
+            let place = self.places.entry(host).or_default();
+            for (at, trouble) in troubles.iter().skip(*place) {
+                *place += 1;
+                if let Trouble::SequenceWentBack { kind, from, to } = trouble {
+                    return Err((*at, host, format!("{kind:?} went from {from:?} back to {to:?}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A number names one content: for one viewer over time, and for all viewers of one URL path on whatever server.
+#[derive(Debug, Default)]
+pub struct OneContentPerNumber {
+    places: BTreeMap<HostId, usize>,
+    contents: BTreeMap<(String, Kind, u64, Option<u32>), u64>,
+}
+
+impl Checker for OneContentPerNumber {
+    fn rule(&self) -> &'static str {
+        "a number never names two contents"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, viewer) in world.viewers() {
+            let path = path_of(viewer.url());
+            let place = self.places.entry(host).or_default();
+            for part in viewer.record().parts.iter().skip(*place) {
+                *place += 1;
+                let name = (path.to_owned(), part.kind, part.msn, part.part);
+                let known = *self.contents.entry(name).or_insert(part.hash);
+                if known != part.hash {
+                    let number = part.part.map_or(String::new(), |part| format!(" part {part}"));
+                    let what =
+                        format!("{:?} segment {}{number} has other bytes than before", part.kind, part.msn);
+                    return Err((part.at, host, what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// No viewer gives up.
+#[derive(Debug)]
+pub struct NoFatalError;
+
+impl Checker for NoFatalError {
+    fn rule(&self) -> &'static str {
+        "no viewer gives up"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, viewer) in world.viewers() {
+            if let Some((at, fatal)) = &viewer.record().fatal {
+                return Err((*at, host, fatal.to_string()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Parts of a track keep arriving.
+#[derive(Debug)]
+pub struct LongestGap {
+    /// The longest time without one, once the first has arrived.
+    pub bound: Duration,
+    /// How far every viewer's record was read, and when its tracks were last served.
+    pub places: BTreeMap<HostId, (usize, BTreeMap<Kind, Time>)>,
+}
+
+impl Checker for LongestGap {
+    fn rule(&self) -> &'static str {
+        "parts keep arriving"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, viewer) in world.viewers().filter(|(host, _)| world.is_running(*host)) {
+            let (place, last) = self.places.entry(host).or_default();
+            for part in viewer.record().parts.iter().skip(*place) {
+                *place += 1;
+                if let Some(before) = last.insert(part.kind, part.at)
+                    && part.at.since(before) > self.bound
+                {
+                    let gap = part.at.since(before);
+                    return Err((part.at, host, format!("no {:?} for {gap:?}", part.kind)));
+                }
+            }
+            for (kind, before) in last {
+                let gap = world.now().since(*before);
+                if gap > self.bound {
+                    return Err((world.now(), host, format!("no {kind:?} for {gap:?} and still none")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn path_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find('/').map_or("/", |at| &rest[at..]);
+    path.split('?').next().unwrap_or(path)
+}
+
+const STORY_LINES: usize = 60;

@@ -1,0 +1,830 @@
+//! The world: one queue of events ordered by time and insertion, the hosts that they happen to, and the faults that
+//! a scenario can cause. Everything follows from one seed.
+
+use core::cmp::Reverse;
+use core::time::Duration;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::Ipv4Addr;
+
+use headwater_core::event::Event;
+use headwater_core::io::{Command, ConnId, Endpoint, Input, Machine, Output, RequestId, Service};
+use headwater_core::time::{Deadline, Now, Time, Wall};
+
+use crate::clock::Clock;
+use crate::host::{Boot, Host, Program};
+use crate::http::{Answer, ClientInput, Exchange, HttpClient, Prober};
+use crate::net::{Link, Links, Way};
+use crate::rng::Rng;
+use crate::tcp::{Conn, ConnNo, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent};
+use crate::trace::{Trace, What};
+use crate::url;
+use crate::viewer::Viewer;
+
+/// A host of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(u32);
+
+impl HostId {
+    /// Its place in the world's list of hosts.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// How a host is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// The process is killed; its kernel closes its connections in order.
+    Fin,
+    /// The process is killed with unread data; its kernel resets its connections.
+    Reset,
+    /// The power is gone: nothing is said to anybody.
+    Silent,
+}
+
+/// Something that a program said.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    /// When, in the world's time.
+    pub at: Time,
+    /// Which host's program.
+    pub host: HostId,
+    /// What.
+    pub event: Event,
+}
+
+/// What can happen.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    Read { host: HostId, life: u64 },
+    ShutdownOver { host: HostId, life: u64 },
+    Tcp(TcpEvent),
+    Timer { host: HostId },
+}
+
+#[derive(Debug)]
+struct Scheduled {
+    at: Time,
+    number: u64,
+    what: Happening,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.number) == (other.at, other.number)
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+/// Hosts, the network between them, and time.
+pub struct World {
+    seed: u64,
+    rng: Rng,
+    now: Time,
+    wall_start: Wall,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+    pub(crate) hosts: Vec<Host>,
+    names: BTreeMap<String, HostId>,
+    dns: BTreeMap<String, Option<HostId>>,
+    pub(crate) links: Links,
+    pub(crate) tcp: Tcp,
+    pub(crate) cuts: Rng,
+    pub(crate) conns: BTreeMap<ConnNo, Conn>,
+    pub(crate) next_conn: ConnNo,
+    pub(crate) http_pool: BTreeMap<(HostId, Endpoint), ConnNo>,
+    pub(crate) exchanges: BTreeMap<RequestId, Exchange>,
+    pub(crate) next_request: u64,
+    wakes: Rng,
+    trace: Trace,
+    facts: Vec<Fact>,
+}
+
+/// Building.
+impl World {
+    /// An empty world. Two worlds of one seed to which the same is done are equal in every bit.
+    pub fn new(seed: u64) -> World {
+        let rng = Rng::new(seed);
+        let phase = i64::try_from(rng.fork("wall clock").below(86_400_000_000)).unwrap_or(0);
+        World {
+            seed,
+            now: Time::ZERO,
+            wall_start: Wall::from_micros(WALL_START_US + phase),
+            queue: BinaryHeap::new(),
+            scheduled: 0,
+            hosts: Vec::new(),
+            names: BTreeMap::new(),
+            dns: BTreeMap::new(),
+            links: Links::new(rng.fork("links")),
+            tcp: Tcp::default(),
+            cuts: rng.fork("cuts"),
+            conns: BTreeMap::new(),
+            next_conn: 0,
+            http_pool: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
+            next_request: 0,
+            wakes: rng.fork("wakes"),
+            trace: Trace::new(),
+            facts: Vec::new(),
+            rng,
+        }
+    }
+
+    /// A host called `name` on which the machine of `boot` runs from now on. Its monotonic clock starts anywhere.
+    pub fn host(&mut self, name: &str, boot: Boot) -> HostId {
+        let mono = Time::from_micros(self.rng.fork(name).below(MONO_START_US_MAX));
+        let clock = Clock::new(mono, self.wall_start);
+        let program = Program::Machine { machine: None, make: boot.make };
+        let host = self.add(name, clock, program, boot.listeners);
+        if !boot.down {
+            self.boot(host);
+        }
+        host
+    }
+
+    /// A host on which `viewer` plays from now on. Its monotonic clock is the world's time.
+    pub fn viewer(&mut self, name: &str, viewer: Viewer) -> HostId {
+        let clock = Clock::new(self.now, self.wall_start);
+        let host = self.add(name, clock, Program::Viewer(Box::new(viewer)), BTreeMap::new());
+        self.hosts[host.index()].running = true;
+        self.timeout(host);
+        host
+    }
+
+    /// A host from which a scenario can ask over HTTP, see [`World::get`].
+    pub fn prober(&mut self, name: &str) -> HostId {
+        let clock = Clock::new(self.now, self.wall_start);
+        let host = self.add(name, clock, Program::Prober(Prober::default()), BTreeMap::new());
+        self.hosts[host.index()].running = true;
+        host
+    }
+
+    /// What connects every two hosts that have no link of their own.
+    pub fn link_default(&mut self, link: impl Into<Link>) {
+        self.links.set_usual(link.into());
+    }
+
+    /// What connects `a` and `b`, the same in both directions.
+    pub fn link(&mut self, a: HostId, b: HostId, link: impl Into<Link>) {
+        let link = link.into();
+        self.links.set(a, b, link);
+        self.links.set(b, a, link);
+    }
+
+    /// What connects `from` to `to`, in that direction only.
+    pub fn link_one_way(&mut self, from: HostId, to: HostId, link: impl Into<Link>) {
+        self.links.set(from, to, link.into());
+    }
+
+    /// How streams behave from now on.
+    pub fn tcp(&mut self, settings: Tcp) {
+        self.tcp = settings;
+    }
+
+    /// Lets `name` mean `host`, or nothing, whatever hosts are called so.
+    pub fn dns(&mut self, name: &str, host: Option<HostId>) {
+        self.dns.insert(name.to_owned(), host);
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        mut clock: Clock,
+        program: Program,
+        listeners: BTreeMap<u16, Service>,
+    ) -> HostId {
+        let number = self.hosts.len();
+        let id = HostId(u32::try_from(number).expect("a world has fewer than 2^32 hosts"));
+        clock = clock.starting_at(self.now);
+        let known = self.names.insert(name.to_owned(), id);
+        assert!(known.is_none(), "two hosts are called {name}");
+        self.hosts.push(Host::new(name, number, clock, program, listeners));
+        id
+    }
+}
+
+/// Running.
+impl World {
+    /// Lets time go by for `span`.
+    pub fn run_for(&mut self, span: Duration) {
+        self.run_until(self.now + span);
+    }
+
+    /// Lets time go by until `moment`, including what happens then.
+    pub fn run_until(&mut self, moment: Time) {
+        while self.queue.peek().is_some_and(|Reverse(next)| next.at <= moment) {
+            self.step();
+        }
+        self.now = self.now.max(moment);
+    }
+
+    /// Lets time go by until `done` holds, for `longest` at most. Returns whether it held.
+    pub fn wait_for(&mut self, longest: Duration, mut done: impl FnMut(&World) -> bool) -> bool {
+        let end = self.now + longest;
+        while !done(self) {
+            if self.queue.peek().is_none_or(|Reverse(next)| next.at > end) {
+                self.now = end;
+                return done(self);
+            }
+            self.step();
+        }
+        true
+    }
+
+    /// Lets the next event happen. Returns false if there is none.
+    pub fn step(&mut self) -> bool {
+        let Some(Reverse(next)) = self.queue.pop() else { return false };
+        self.now = next.at;
+        match next.what {
+            Happening::Read { host, life } => self.read(host, life),
+            Happening::ShutdownOver { host, life } => {
+                if self.hosts[host.index()].life == life {
+                    self.end_process(host, Orphan::Flush);
+                }
+            }
+            Happening::Tcp(event) => self.tcp_event(event),
+            Happening::Timer { host } => self.timer(host, next.at),
+        }
+        true
+    }
+}
+
+/// Looking.
+impl World {
+    /// The seed that everything follows from.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The world's own time, zero at its beginning.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// What the clocks of `host` show.
+    pub fn clock(&self, host: HostId) -> Now {
+        self.hosts[host.index()].clock.show(self.now)
+    }
+
+    /// What `host` is called.
+    pub fn name(&self, host: HostId) -> &str {
+        &self.hosts[host.index()].name
+    }
+
+    /// Whether the program of `host` is alive (it may be stopped).
+    pub fn is_running(&self, host: HostId) -> bool {
+        self.hosts[host.index()].running
+    }
+
+    /// Every host.
+    pub fn hosts(&self) -> impl Iterator<Item = HostId> {
+        (0..self.hosts.len()).map(|number| HostId(u32::try_from(number).expect("counted in u32")))
+    }
+
+    /// Connections of which at least one end is known to a kernel or a process.
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Everything that programs said so far, in order.
+    pub fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+
+    /// The viewer on `host`.
+    ///
+    /// # Panics
+    /// If there is none: the scenario is wrong.
+    pub fn watch(&self, host: HostId) -> &Viewer {
+        match &self.hosts[host.index()].program {
+            Program::Viewer(viewer) => viewer,
+            _ => panic!("no viewer runs on {}", self.name(host)),
+        }
+    }
+
+    /// Every viewer, with its host.
+    pub fn viewers(&self) -> impl Iterator<Item = (HostId, &Viewer)> {
+        self.hosts().filter_map(|id| match &self.hosts[id.index()].program {
+            Program::Viewer(viewer) => Some((id, viewer.as_ref())),
+            _ => None,
+        })
+    }
+
+    /// The hash of everything that has happened.
+    pub fn trace_hash(&self) -> u64 {
+        self.trace.hash()
+    }
+
+    /// What has happened.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// The last `lines` of the trace as text, with the seed to see it again.
+    pub fn story(&self, lines: usize) -> String {
+        let mut text =
+            format!("seed {:#018x}, at {}, events {}\n", self.seed, Seconds(self.now), self.trace.count());
+        let skip = self.trace.last().count().saturating_sub(lines);
+        for entry in self.trace.last().skip(skip) {
+            let line = format!(
+                "{:>8} {} {}: {:?}\n",
+                entry.number,
+                Seconds(entry.at),
+                self.name(entry.host),
+                entry.what
+            );
+            text.push_str(&line);
+        }
+        text
+    }
+}
+
+/// Asking over HTTP.
+impl World {
+    /// Lets the prober on `host` ask for `url`; returns the number under which the answer will be.
+    ///
+    /// # Panics
+    /// If there is no prober, or the URL is not one: the scenario is wrong.
+    pub fn get(&mut self, host: HostId, url: &str) -> u64 {
+        let (to, request) = url::request(url).expect("a scenario asks for a URL");
+        let Program::Prober(prober) = &mut self.hosts[host.index()].program else {
+            panic!("no prober runs on {}", self.name(host));
+        };
+        let id = prober.get(to, request);
+        self.drain_client(host);
+        id
+    }
+
+    /// Lets the prober on `host` give up request `id`.
+    pub fn abandon(&mut self, host: HostId, id: u64) {
+        self.http_output(host, crate::http::ClientOutput::Abandon { id });
+    }
+
+    /// The answer to request `id` of the prober on `host`, once it is there.
+    pub fn answer(&self, host: HostId, id: u64) -> Option<&Answer> {
+        match &self.hosts[host.index()].program {
+            Program::Prober(prober) => prober.answer(id),
+            _ => None,
+        }
+    }
+}
+
+/// Faults.
+impl World {
+    /// Ends the program of `host` at once. It stays down until [`World::restart`].
+    pub fn crash(&mut self, host: HostId, how: Crash) {
+        self.note(host, What::Fault(format!("crash {how:?}")));
+        match how {
+            Crash::Fin => self.end_process(host, Orphan::Fin),
+            Crash::Reset => self.end_process(host, Orphan::Rst),
+            Crash::Silent => {
+                self.end_process(host, Orphan::Silence);
+                self.hosts[host.index()].powered = false;
+            }
+        }
+    }
+
+    /// Starts the program of `host` anew; if it is alive it is killed first.
+    ///
+    /// # Panics
+    /// If a viewer or a prober runs there: they are not started twice.
+    pub fn restart(&mut self, host: HostId) {
+        self.note(host, What::Fault("restart".to_owned()));
+        if self.hosts[host.index()].running {
+            self.end_process(host, Orphan::Rst);
+        }
+        self.boot(host);
+    }
+
+    /// Asks the program of `host` to stop in order. It is ended when it has nothing left to send, or after
+    /// [`SHUTDOWN_GRACE`].
+    pub fn shutdown(&mut self, host: HostId) {
+        self.note(host, What::Fault("shutdown".to_owned()));
+        let life = self.hosts[host.index()].life;
+        self.hosts[host.index()].stopping = true;
+        self.schedule(self.now + SHUTDOWN_GRACE, Happening::ShutdownOver { host, life });
+        self.signal(host, life, Signal::Asked(Command::Shutdown));
+    }
+
+    /// Stops the program of `host` (SIGSTOP). Its kernel goes on: it accepts and acknowledges until its buffers
+    /// are full. Both clocks go on.
+    pub fn pause(&mut self, host: HostId) {
+        self.note(host, What::Fault("pause".to_owned()));
+        self.hosts[host.index()].paused = true;
+    }
+
+    /// Lets the stopped program of `host` go on (SIGCONT): it finds everything that came in the meantime.
+    pub fn resume(&mut self, host: HostId) {
+        self.note(host, What::Fault("resume".to_owned()));
+        if !core::mem::take(&mut self.hosts[host.index()].paused) {
+            return;
+        }
+        // Whether a program that wakes up looks at its timers or at its sockets first is chance.
+        if self.wakes.below(2) == 0 {
+            self.timeout_if_due(host);
+        }
+        let life = self.hosts[host.index()].life;
+        self.read(host, life);
+        self.timeout_if_due(host);
+    }
+
+    /// Lets the program of `host` read at most `rate` bytes per second; as fast as it can if none.
+    pub fn read_rate(&mut self, host: HostId, rate: Option<u64>) {
+        self.note(host, What::Fault(format!("read rate {rate:?}")));
+        self.hosts[host.index()].read_rate = rate;
+        let life = self.hosts[host.index()].life;
+        self.read(host, life);
+    }
+
+    /// Moves the wall clock of `host` by `us` microseconds.
+    pub fn step_clock(&mut self, host: HostId, us: i64) {
+        self.note(host, What::Fault(format!("wall clock {us:+} us")));
+        self.hosts[host.index()].clock.step_wall(us);
+    }
+
+    /// Lets both clocks of `host` run `ppm` millionths too fast from now on; negative for too slow.
+    pub fn drift(&mut self, host: HostId, ppm: i32) {
+        self.note(host, What::Fault(format!("drift {ppm:+} ppm")));
+        let now = self.now;
+        self.hosts[host.index()].clock.set_drift(now, ppm);
+        self.hosts[host.index()].timer = None;
+        self.arm(host);
+    }
+
+    /// Cuts the wires between `a` and `b`, in both directions.
+    pub fn partition(&mut self, a: HostId, b: HostId) {
+        self.partition_one_way(a, b);
+        self.partition_one_way(b, a);
+    }
+
+    /// Cuts the wire from `from` to `to`; the other direction is left as it is.
+    pub fn partition_one_way(&mut self, from: HostId, to: HostId) {
+        self.note(from, What::Fault(format!("cut to {}", self.name(to))));
+        self.links.set_way(from, to, Way::Cut);
+        self.tcp_cut(from, to);
+    }
+
+    /// Mends whatever is cut or held between `a` and `b`. What was lost comes with the next retransmission, what
+    /// was held comes at once.
+    pub fn heal(&mut self, a: HostId, b: HostId) {
+        for (from, to) in [(a, b), (b, a)] {
+            let held = self.links.way(from, to) == Way::Held;
+            self.links.set_way(from, to, Way::Open);
+            if held {
+                self.tcp_release(from, to);
+            }
+        }
+        self.note(a, What::Fault(format!("heal to {}", self.name(b))));
+    }
+
+    /// Cuts every wire of `host`: as if its cable was pulled.
+    pub fn isolate(&mut self, host: HostId) {
+        for other in self.others(host) {
+            self.partition(host, other);
+        }
+    }
+
+    /// Mends every wire of `host`.
+    pub fn rejoin(&mut self, host: HostId) {
+        for other in self.others(host) {
+            self.heal(host, other);
+        }
+    }
+
+    /// Keeps back whatever travels between `a` and `b`, in both directions, until [`World::heal`].
+    pub fn hold(&mut self, a: HostId, b: HostId) {
+        self.note(a, What::Fault(format!("hold to {}", self.name(b))));
+        self.links.set_way(a, b, Way::Held);
+        self.links.set_way(b, a, Way::Held);
+    }
+
+    fn others(&self, host: HostId) -> Vec<HostId> {
+        self.hosts().filter(|other| *other != host).collect()
+    }
+}
+
+/// The engine.
+impl World {
+    pub(crate) fn schedule(&mut self, at: Time, what: Happening) {
+        let number = self.scheduled;
+        self.scheduled += 1;
+        self.queue.push(Reverse(Scheduled { at: at.max(self.now), number, what }));
+    }
+
+    pub(crate) fn note(&mut self, host: HostId, what: What) {
+        self.trace.add(self.now, host, what);
+    }
+
+    pub(crate) fn resolve(&self, name: &str) -> Option<HostId> {
+        if let Some(overridden) = self.dns.get(name) {
+            return *overridden;
+        }
+        let by_address = || {
+            let address: Ipv4Addr = name.parse().ok()?;
+            self.hosts().find(|id| self.hosts[id.index()].address == address)
+        };
+        self.names.get(name).copied().or_else(by_address)
+    }
+
+    /// Whether a packet that leaves now finds a kernel at the other end.
+    pub(crate) fn reaches(&self, from: HostId, to: HostId) -> bool {
+        self.links.way(from, to) == Way::Open && self.hosts[to.index()].powered
+    }
+
+    /// The kernel of `host` has something for the process that lived when the thing began.
+    pub(crate) fn signal(&mut self, id: HostId, life: u64, signal: Signal) {
+        let now = self.now;
+        let host = &mut self.hosts[id.index()];
+        if !host.running || host.life != life {
+            return;
+        }
+        let busy = host.read_rate.is_some() && host.read_free_at > now;
+        if host.paused || busy || !host.pending.is_empty() {
+            host.pending.push_back(signal);
+            return self.read_later(id);
+        }
+        self.take(id, signal);
+    }
+
+    /// Lets the process read what has been waiting for it.
+    fn read(&mut self, id: HostId, life: u64) {
+        self.hosts[id.index()].reading = false;
+        loop {
+            let now = self.now;
+            let host = &mut self.hosts[id.index()];
+            if !host.running || host.paused || host.life != life {
+                return;
+            }
+            if host.read_rate.is_some() && host.read_free_at > now {
+                return self.read_later(id);
+            }
+            let Some(signal) = host.pending.pop_front() else { return };
+            self.take(id, signal);
+        }
+    }
+
+    fn read_later(&mut self, id: HostId) {
+        let host = &mut self.hosts[id.index()];
+        if host.paused || host.reading || host.read_rate.is_none() {
+            return;
+        }
+        host.reading = true;
+        let (at, life) = (host.read_free_at, host.life);
+        self.schedule(at, Happening::Read { host: id, life });
+    }
+
+    fn take(&mut self, id: HostId, signal: Signal) {
+        let host = &mut self.hosts[id.index()];
+        if let (Some(rate), Signal::Arrived { segment: Segment::Data(bytes), .. }) = (host.read_rate, &signal)
+        {
+            let us = (bytes.len() as u64).saturating_mul(1_000_000) / rate.max(1);
+            host.read_free_at = self.now.max(host.read_free_at) + Duration::from_micros(us);
+        }
+        self.tcp_signal(id, signal);
+    }
+
+    /// Gives the machine of `id` an input and does what it wants done.
+    pub(crate) fn feed(&mut self, id: HostId, input: Input) {
+        let now = self.clock(id);
+        let Some(mut machine) = self.take_machine(id) else { return };
+        machine.handle(now, input);
+        self.drain(id, machine);
+    }
+
+    fn take_machine(&mut self, id: HostId) -> Option<Box<dyn Machine>> {
+        match &mut self.hosts[id.index()].program {
+            Program::Machine { machine, .. } => machine.take(),
+            _ => None,
+        }
+    }
+
+    fn drain(&mut self, id: HostId, mut machine: Box<dyn Machine>) {
+        let mut written: Vec<(ConnNo, Side)> = Vec::new();
+        let mut outputs = 0;
+        while let Some(output) = machine.poll_output() {
+            outputs += 1;
+            assert!(outputs < OUTPUTS_MAX, "{} gives output without end", self.name(id));
+            self.carry_out(id, output, &mut written);
+        }
+        if let Program::Machine { machine: slot, .. } = &mut self.hosts[id.index()].program {
+            *slot = Some(machine);
+        }
+        for (no, side) in written {
+            self.tcp_pump(no, side);
+        }
+        self.arm(id);
+        self.end_if_stopped(id);
+    }
+
+    fn carry_out(&mut self, id: HostId, output: Output, written: &mut Vec<(ConnNo, Side)>) {
+        match output {
+            Output::Close { conn, how } => {
+                if let Some((no, side)) = self.hosts[id.index()].conns.remove(&conn) {
+                    self.tcp_close(no, side, how);
+                }
+            }
+            Output::Event(event) => {
+                self.note(id, What::Event(event.clone()));
+                self.facts.push(Fact { at: self.now, host: id, event });
+            }
+            Output::Open { conn, to } => self.open(id, conn, &to),
+            Output::Respond { id: request, response } => self.http_respond(id, request, response),
+            Output::Write { conn, bytes } => {
+                let Some(end) = self.hosts[id.index()].conns.get(&conn).copied() else { return };
+                if !bytes.is_empty() {
+                    self.tcp_write(end.0, end.1, Segment::Data(bytes));
+                }
+                if written.last() != Some(&end) {
+                    written.push(end);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, id: HostId, conn: ConnId, to: &Endpoint) {
+        assert!(
+            conn.0.is_multiple_of(2),
+            "{} opened {conn:?}: ids of opened connections are even",
+            self.name(id)
+        );
+        let no = self.tcp_open(id, Name::Machine(conn), to);
+        let earlier = self.hosts[id.index()].conns.insert(conn, (no, Side::Client));
+        assert!(earlier.is_none(), "{} opened {conn:?} twice", self.name(id));
+    }
+
+    pub(crate) fn feed_client(&mut self, id: HostId, input: ClientInput) {
+        let now = self.clock(id);
+        if let Some(client) = self.client(id) {
+            client.handle(now, input);
+        }
+        self.drain_client(id);
+    }
+
+    fn client(&mut self, id: HostId) -> Option<&mut dyn HttpClient> {
+        let host = &mut self.hosts[id.index()];
+        if host.running { host.program.client() } else { None }
+    }
+
+    fn drain_client(&mut self, id: HostId) {
+        let mut outputs = 0;
+        while let Some(output) = self.client(id).and_then(HttpClient::poll_output) {
+            outputs += 1;
+            assert!(outputs < OUTPUTS_MAX, "{} asks without end", self.name(id));
+            self.http_output(id, output);
+        }
+        self.arm(id);
+    }
+
+    fn deadline(&mut self, id: HostId) -> Option<Deadline> {
+        let host = &mut self.hosts[id.index()];
+        if !host.running {
+            return None;
+        }
+        match &mut host.program {
+            Program::Machine { machine, .. } => machine.as_ref()?.poll_timeout(),
+            program => program.client()?.poll_timeout(),
+        }
+    }
+
+    /// Sees to it that the host's next deadline is in the queue.
+    fn arm(&mut self, id: HostId) {
+        let Some(deadline) = self.deadline(id) else { return };
+        let host = &mut self.hosts[id.index()];
+        let at = host.clock.moment_of(deadline.at).max(self.now);
+        if host.timer.is_none_or(|timer| at < timer) {
+            host.timer = Some(at);
+            self.schedule(at, Happening::Timer { host: id });
+        }
+    }
+
+    fn timer(&mut self, id: HostId, at: Time) {
+        let host = &mut self.hosts[id.index()];
+        if host.timer != Some(at) {
+            return;
+        }
+        host.timer = None;
+        if !host.paused {
+            self.timeout_if_due(id);
+        }
+    }
+
+    fn timeout_if_due(&mut self, id: HostId) {
+        let now = self.clock(id);
+        match self.deadline(id) {
+            Some(deadline) if deadline.at <= now.mono => {
+                self.note(id, What::Timeout(deadline.why));
+                self.count_spin(id, deadline);
+                self.timeout(id);
+            }
+            Some(_) => self.arm(id),
+            None => {}
+        }
+    }
+
+    fn count_spin(&mut self, id: HostId, deadline: Deadline) {
+        let now = self.now;
+        let host = &mut self.hosts[id.index()];
+        host.spins = if host.spins.0 == now { (now, host.spins.1 + 1) } else { (now, 0) };
+        assert!(host.spins.1 < SPINS_MAX, "{} never gets done with \"{}\"", host.name, deadline.why);
+    }
+
+    fn timeout(&mut self, id: HostId) {
+        let now = self.clock(id);
+        if let Some(client) = self.client(id) {
+            client.handle_timeout(now);
+            return self.drain_client(id);
+        }
+        if let Some(mut machine) = self.take_machine(id) {
+            machine.handle_timeout(now);
+            self.drain(id, machine);
+        }
+    }
+
+    fn boot(&mut self, id: HostId) {
+        let now = self.clock(id);
+        let host = &mut self.hosts[id.index()];
+        let mut seeds = self.rng.fork(&host.name).fork("boot");
+        let seed = (0..=host.life).map(|_| seeds.number()).last().unwrap_or(0);
+        let Program::Machine { make, .. } = &mut host.program else {
+            panic!("{} is not a machine and cannot be started again", host.name);
+        };
+        let machine = make(seed, now);
+        host.powered = true;
+        host.running = true;
+        self.drain(id, machine);
+    }
+
+    fn end_process(&mut self, id: HostId, how: Orphan) {
+        let host = &mut self.hosts[id.index()];
+        if !host.running {
+            return;
+        }
+        let life = host.life;
+        host.running = false;
+        host.paused = false;
+        host.stopping = false;
+        host.life += 1;
+        host.pending.clear();
+        host.conns.clear();
+        host.timer = None;
+        host.reading = false;
+        self.take_machine(id);
+        let mut orphans = Vec::new();
+        for (no, conn) in &mut self.conns {
+            for side in [Side::Client, Side::Server] {
+                if conn.end(side).is_some_and(|end| end.host == id && end.life == life) {
+                    orphans.push((*no, side));
+                }
+            }
+        }
+        for (no, side) in orphans {
+            self.tcp_orphan(no, side, how);
+        }
+        self.http_forget_server(id);
+        self.http_forget_client(id);
+    }
+
+    /// Ends a process that was asked to stop and has nothing left to send.
+    fn end_if_stopped(&mut self, id: HostId) {
+        let host = &self.hosts[id.index()];
+        if !host.stopping || !host.conns.is_empty() || !host.pending.is_empty() {
+            return;
+        }
+        let asked = |exchange: &Exchange| exchange.asked_of(id);
+        if !self.exchanges.values().any(asked) {
+            self.end_process(id, Orphan::Flush);
+        }
+    }
+}
+
+struct Seconds(Time);
+
+impl core::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:>4}.{:06} s", self.0.as_micros() / 1_000_000, self.0.as_micros() % 1_000_000)
+    }
+}
+
+/// How long a program may take to stop when it is asked to.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// The wall clocks of a world start on the day that begins here: 2026-11-21T00:00:00Z.
+const WALL_START_US: i64 = 1_795_219_200_000_000;
+/// Monotonic clocks start below this: no program may think that they start at zero.
+const MONO_START_US_MAX: u64 = 1_000_000_000;
+/// More outputs to one input than this are an endless loop.
+const OUTPUTS_MAX: u32 = 1_000_000;
+/// More deadlines than this without time going by are an endless loop.
+const SPINS_MAX: u32 = 10_000;

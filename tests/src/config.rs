@@ -1,0 +1,169 @@
+//! `Server.xml` files for clusters on loopback.
+
+use std::fmt::Write;
+
+/// The application under test.
+pub const APP: &str = "app";
+
+/// An origin: RTMP in, OVT out.
+#[derive(Clone, Copy, Debug)]
+pub struct OriginPorts {
+    /// Where publishers connect.
+    pub rtmp: u16,
+    /// Where edges connect.
+    pub ovt: u16,
+}
+
+/// An edge: OVT pulled, LL-HLS out.
+#[derive(Clone, Debug)]
+pub struct EdgePlan {
+    /// Where viewers connect.
+    pub http: u16,
+    /// The OVT ports of the origins on this machine, in order of preference.
+    pub origins: Vec<u16>,
+    /// `NoInputFailoverTimeout` in milliseconds; `None` leaves the default of 3000.
+    pub no_input_failover_ms: Option<u32>,
+    /// `RetryCount`; `None` leaves the default of 1.
+    pub retry_count: Option<u32>,
+    /// `SegmentDuration` in seconds.
+    pub segment_seconds: f64,
+    /// `ChunkDuration` in seconds.
+    pub part_seconds: f64,
+    /// `SegmentCount`.
+    pub segments: u32,
+}
+
+impl EdgePlan {
+    /// An edge with segments of 2 s and parts of 0.5 s, as the tests use it.
+    pub fn new(http: u16, origins: &[u16]) -> EdgePlan {
+        EdgePlan {
+            http,
+            origins: origins.to_vec(),
+            no_input_failover_ms: None,
+            retry_count: None,
+            segment_seconds: 2.0,
+            part_seconds: 0.5,
+            segments: 10,
+        }
+    }
+}
+
+/// The configuration of an origin.
+pub fn origin_xml(ports: OriginPorts) -> String {
+    let OriginPorts { rtmp, ovt } = ports;
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<Server version="10">
+  <Name>origin</Name>
+  <Type>origin</Type>
+  <IP>127.0.0.1</IP>
+  <Bind>
+    <Providers>
+      <RTMP><Port>{rtmp}</Port></RTMP>
+    </Providers>
+    <Publishers>
+      <OVT><Port>{ovt}</Port></OVT>
+    </Publishers>
+  </Bind>
+  <VirtualHosts>
+    <VirtualHost>
+      <Name>default</Name>
+      <Host><Names><Name>*</Name></Names></Host>
+      <Applications>
+        <Application>
+          <Name>{APP}</Name>
+          <Type>live</Type>
+          <OutputProfiles>
+            <OutputProfile>
+              <Name>bypass</Name>
+              <OutputStreamName>${{OriginStreamName}}</OutputStreamName>
+              <Encodes>
+                <Video><Name>video</Name><Bypass>true</Bypass></Video>
+                <Audio><Name>audio</Name><Bypass>true</Bypass></Audio>
+              </Encodes>
+            </OutputProfile>
+          </OutputProfiles>
+          <Providers><RTMP/></Providers>
+          <Publishers><OVT/></Publishers>
+        </Application>
+      </Applications>
+    </VirtualHost>
+  </VirtualHosts>
+</Server>
+"#
+    )
+}
+
+/// The configuration of an edge. Pages from anywhere may play from it.
+pub fn edge_xml(plan: &EdgePlan) -> String {
+    let EdgePlan { http, segment_seconds, part_seconds, segments, .. } = plan;
+    let properties = properties(plan);
+    let mut urls = String::new();
+    for ovt in &plan.origins {
+        let _ = writeln!(urls, "              <Url>127.0.0.1:{ovt}/{APP}/</Url>");
+    }
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<Server version="10">
+  <Name>edge</Name>
+  <Type>edge</Type>
+  <IP>127.0.0.1</IP>
+  <Bind>
+    <Providers>
+      <OVT><WorkerCount>1</WorkerCount></OVT>
+    </Providers>
+    <Publishers>
+      <LLHLS><Port>{http}</Port></LLHLS>
+    </Publishers>
+  </Bind>
+  <VirtualHosts>
+    <VirtualHost>
+      <Name>default</Name>
+      <Host><Names><Name>*</Name></Names></Host>
+      <Origins>
+        <Properties>
+{properties}        </Properties>
+        <Origin>
+          <Location>/{APP}/</Location>
+          <Pass>
+            <Scheme>ovt</Scheme>
+            <Urls>
+{urls}            </Urls>
+            <ForwardQueryParams>false</ForwardQueryParams>
+          </Pass>
+        </Origin>
+      </Origins>
+      <Applications>
+        <Application>
+          <Name>{APP}</Name>
+          <Type>live</Type>
+          <Providers>
+            <OVT><TimestampMode>Original</TimestampMode></OVT>
+          </Providers>
+          <Publishers>
+            <LLHLS>
+              <ChunkDuration>{part_seconds}</ChunkDuration>
+              <SegmentDuration>{segment_seconds}</SegmentDuration>
+              <SegmentCount>{segments}</SegmentCount>
+              <CrossDomains><Url>*</Url></CrossDomains>
+            </LLHLS>
+          </Publishers>
+        </Application>
+      </Applications>
+    </VirtualHost>
+  </VirtualHosts>
+</Server>
+"#
+    )
+}
+
+fn properties(plan: &EdgePlan) -> String {
+    let mut text = String::new();
+    if let Some(ms) = plan.no_input_failover_ms {
+        let _ = writeln!(text, "          <NoInputFailoverTimeout>{ms}</NoInputFailoverTimeout>");
+    }
+    if let Some(count) = plan.retry_count {
+        let _ = writeln!(text, "          <RetryCount>{count}</RetryCount>");
+    }
+    text
+}
