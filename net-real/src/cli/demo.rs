@@ -38,8 +38,10 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
     let done = match arguments.duration {
         Some(duration) => measure(duration, arguments.json),
-        None => demo::show(arguments.port, |addresses| println!("{}", Welcome { addresses, port: arguments.port }))
-            .map(|()| ExitCode::SUCCESS),
+        None => demo::show(arguments.port, |addresses| {
+            println!("{}", Welcome { addresses, port: arguments.port })
+        })
+        .map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("headwater: {error}");

@@ -14,7 +14,7 @@ use headwater_core::node::Node;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
-use super::config;
+use super::{DemoError, config};
 use crate::clock::Clock;
 use crate::driver::{Limits, Setup, run};
 use crate::log;
@@ -114,7 +114,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Starts all three on ports that are free.
-    pub(super) fn start(notices: Notices) -> io::Result<Cluster> {
+    pub(super) fn start(notices: Notices) -> Result<Cluster, DemoError> {
         let [rtmp_a, rtmp_b, ovt_a, ovt_b, llhls] = [bind(0)?, bind(0)?, bind(0)?, bind(0)?, bind(0)?];
         let ports = Ports {
             rtmp: [port(&rtmp_a)?, port(&rtmp_b)?],
@@ -124,7 +124,7 @@ impl Cluster {
         let events = notices.clone();
         let edge = Host::start(
             "edge",
-            config::edge(ports.llhls, ports.ovt),
+            config::edge(ports.llhls, ports.ovt)?,
             vec![(Service::Http, llhls)],
             move |event| events.send(What::Edge(event)),
         )?;
@@ -147,7 +147,7 @@ impl Cluster {
     }
 
     /// Starts a killed origin again, on its old ports and with an empty memory.
-    pub(super) fn revive(&mut self, origin: Origin) -> io::Result<()> {
+    pub(super) fn revive(&mut self, origin: Origin) -> Result<(), DemoError> {
         if self.origins[origin as usize].is_some() {
             return Ok(());
         }
@@ -155,14 +155,15 @@ impl Cluster {
         self.start_origin(origin, bind(rtmp)?, bind(ovt)?)
     }
 
-    fn start_origin(&mut self, origin: Origin, rtmp: TcpListener, ovt: TcpListener) -> io::Result<()> {
+    fn start_origin(&mut self, origin: Origin, rtmp: TcpListener, ovt: TcpListener) -> Result<(), DemoError> {
         let name = format!("origin-{}", origin.name());
-        let config = config::origin(&name, port(&rtmp)?, port(&ovt)?);
+        let config = config::origin(&name, port(&rtmp)?, port(&ovt)?)?;
         // First, so that everything that the new node says comes later.
         self.notices.send(What::Started(origin));
         let events = self.notices.clone();
         let listeners = vec![(Service::Rtmp, rtmp), (Service::Ovt, ovt)];
-        let host = Host::start(&name, config, listeners, move |event| events.send(What::Origin(origin, event)))?;
+        let host =
+            Host::start(&name, config, listeners, move |event| events.send(What::Origin(origin, event)))?;
         self.origins[origin as usize] = Some(host);
         Ok(())
     }
@@ -215,8 +216,12 @@ fn live(
         });
         let clock = Clock::system();
         let node = Node::new(config, seed, clock.now());
-        let setup =
-            Setup { net: TokioNet::default(), clock, listeners: listeners.collect(), limits: Limits::default() };
+        let setup = Setup {
+            net: TokioNet::default(),
+            clock,
+            listeners: listeners.collect(),
+            limits: Limits::default(),
+        };
         let (_control, orders) = mpsc::channel(1);
         let sink = |now, event| {
             log::event(now, &event);

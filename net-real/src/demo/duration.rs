@@ -48,7 +48,9 @@ mod tests {
 
     #[test]
     fn what_people_write() {
-        for (text, seconds) in [("20s", 20), ("8s", 8), ("1m", 60), ("90 s", 90), ("2h", 7200), ("24h", 86_400)] {
+        for (text, seconds) in
+            [("20s", 20), ("8s", 8), ("1m", 60), ("90 s", 90), ("2h", 7200), ("24h", 86_400)]
+        {
             assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
     }

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use headwater_core::config::Diagnostics;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout_at};
@@ -46,6 +47,9 @@ pub enum DemoError {
     /// The clip that is part of this program cannot be read.
     #[error("the built-in clip is damaged: {0}; build the program again")]
     Clip(String),
+    /// The configurations that are part of this program are wrong.
+    #[error("the built-in configuration cannot be used:\n{0}")]
+    Config(#[from] Diagnostics),
     /// A thread, a socket or a runtime cannot be had.
     #[error("cannot start the demo: {0}")]
     Start(#[from] io::Error),

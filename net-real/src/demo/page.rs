@@ -65,7 +65,10 @@ pub(super) async fn serve(listener: TcpListener, asks: mpsc::Sender<Ask>) {
 const PAGE: &str = include_str!("page.html");
 const HLS_JS: &str = include_str!("../../assets/hls.min.js");
 
-async fn answer<B>(request: Request<B>, asks: mpsc::Sender<Ask>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer<B>(
+    request: Request<B>,
+    asks: mpsc::Sender<Ask>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/") => embedded("text/html; charset=utf-8", PAGE),
         (&Method::GET | &Method::HEAD, "/hls.min.js") => embedded("text/javascript; charset=utf-8", HLS_JS),
@@ -122,4 +125,73 @@ fn response(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Ful
     response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
     response.headers_mut().insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn ask(method: Method, path: &str, asks: &mpsc::Sender<Ask>) -> (StatusCode, String) {
+        let request = Request::builder().method(method).uri(path).body(()).unwrap();
+        let response = answer(request, asks.clone()).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// A demo that can be killed once.
+    fn demo() -> mpsc::Sender<Ask> {
+        let (asks, mut asked) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut outcomes = [Ok(Origin::A), Err(NotNow::OtherIsAway(Origin::A))].into_iter();
+            while let Some(ask) = asked.recv().await {
+                match ask {
+                    Ask::Kill(answer) => answer.send(outcomes.next().unwrap()).unwrap(),
+                    Ask::Status(answer) => answer.send(json!({ "active": "A" })).unwrap(),
+                }
+            }
+        });
+        asks
+    }
+
+    #[tokio::test]
+    async fn the_page_is_whole() {
+        let (status, page) = ask(Method::GET, "/", &demo()).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(page.contains("/hls.min.js") && page.contains("/status") && page.contains("/kill"));
+        assert!(!page.contains("https://"), "nothing is loaded from elsewhere");
+        let (status, script) = ask(Method::GET, "/hls.min.js", &demo()).await;
+        assert!(status == StatusCode::OK && script.len() > 100_000);
+    }
+
+    #[tokio::test]
+    async fn a_kill_is_posted_and_may_be_refused() {
+        let demo = demo();
+        assert_eq!(ask(Method::GET, "/kill", &demo).await.0, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(
+            ask(Method::GET, "/status", &demo).await,
+            (StatusCode::OK, r#"{"active":"A"}"#.to_owned())
+        );
+        assert_eq!(ask(Method::POST, "/kill", &demo).await, (StatusCode::OK, r#"{"killed":"A"}"#.to_owned()));
+        let (status, body) = ask(Method::POST, "/kill", &demo).await;
+        assert!(status == StatusCode::CONFLICT && body.contains("not back"), "{status} {body}");
+        assert_eq!(ask(Method::GET, "/nothing", &demo).await.0, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn a_demo_that_is_over_says_so() {
+        let (asks, _) = mpsc::channel(1);
+        assert_eq!(ask(Method::GET, "/status", &asks).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_left_for_a_free_one() {
+        let (first, moved) = listen(0).unwrap();
+        assert!(!moved);
+        let taken = first.local_addr().unwrap();
+        let (second, moved) = listen(taken.port()).unwrap();
+        assert!(moved && second.local_addr().unwrap() != taken);
+    }
 }

@@ -78,7 +78,11 @@ impl Clip {
                 }
             };
             match header_or_key {
-                None => clip.headers.push((kind, body)),
+                None => {
+                    // ffmpeg writes an empty one first where it learns the configuration later.
+                    clip.headers.retain(|(known, _)| *known != kind);
+                    clip.headers.push((kind, body));
+                }
                 Some(key) => clip.units.push(Unit { kind, at_ms: timestamp.into(), key, body }),
             }
         }
@@ -187,7 +191,12 @@ const RECONNECT_DELAY: Duration = Duration::from_millis(250);
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One connection; ends with why it ended, and whether media was sent on it.
-async fn session(clip: &Clip, epoch: Epoch, to: SocketAddr, fed: impl Fn()) -> Result<Infallible, (Lost, bool)> {
+async fn session(
+    clip: &Clip,
+    epoch: Epoch,
+    to: SocketAddr,
+    fed: impl Fn(),
+) -> Result<Infallible, (Lost, bool)> {
     let opening = timeout(ACCEPT_TIMEOUT, Session::open(to)).await;
     let mut session = opening.unwrap_or(Err(Lost::NoAnswer)).map_err(|lost| (lost, false))?;
     let first = clip.key_frame_at(epoch.media_time(Instant::now()).as_millis() as u64);
@@ -295,7 +304,8 @@ mod tests {
         let clip = clip();
         assert_eq!(clip.round_ms, 8_000);
         assert_eq!(clip.headers.len(), 2);
-        let field = |name| clip.metadata.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_number());
+        let field =
+            |name| clip.metadata.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_number());
         assert_eq!(field("width"), Some(Some(640.0)));
         assert_eq!(field("duration"), None);
     }
@@ -305,7 +315,8 @@ mod tests {
         let clip = clip();
         let count = clip.units.len() as u64;
         for kind in [TagKind::Audio, TagKind::Video] {
-            let of_kind = (0..3 * count).map(|number| clip.unit(number)).filter(|(_, unit)| unit.kind == kind);
+            let of_kind =
+                (0..3 * count).map(|number| clip.unit(number)).filter(|(_, unit)| unit.kind == kind);
             let timestamps: Vec<u64> = of_kind.map(|(timestamp, _)| timestamp).collect();
             let steps: Vec<u64> = timestamps.windows(2).map(|pair| pair[1] - pair[0]).collect();
             let expected = if kind == TagKind::Audio { 21..=22 } else { 33..=34 };
@@ -317,7 +328,9 @@ mod tests {
     #[test]
     fn a_late_origin_gets_the_next_key_frame() {
         let clip = clip();
-        for (ms, expected) in [(0, 0), (1, 1_000), (1_000, 1_000), (7_001, 8_000), (8_001, 9_000), (86_399_990, 86_400_000)] {
+        for (ms, expected) in
+            [(0, 0), (1, 1_000), (1_000, 1_000), (7_001, 8_000), (8_001, 9_000), (86_399_990, 86_400_000)]
+        {
             let (timestamp, unit) = clip.unit(clip.key_frame_at(ms));
             assert!(unit.key);
             assert_eq!(timestamp, expected, "from {ms}");
@@ -348,8 +361,12 @@ mod tests {
                         server.accept().unwrap();
                     }
                     ServerEvent::Write(bytes) => socket.write_all(&bytes).await.unwrap(),
-                    ServerEvent::Audio { timestamp, payload } => got.push((TagKind::Audio, timestamp, payload)),
-                    ServerEvent::Video { timestamp, payload } => got.push((TagKind::Video, timestamp, payload)),
+                    ServerEvent::Audio { timestamp, payload } => {
+                        got.push((TagKind::Audio, timestamp, payload))
+                    }
+                    ServerEvent::Video { timestamp, payload } => {
+                        got.push((TagKind::Video, timestamp, payload))
+                    }
                     ServerEvent::Metadata(fields) => assert!(fields.iter().any(|(name, _)| name == "height")),
                     ServerEvent::Finished { why } => panic!("{why}"),
                 }

@@ -56,7 +56,9 @@ impl Report {
 impl fmt::Display for Report {
     /// A few lines for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |time: Option<Duration>| time.map_or_else(|| "never".to_owned(), |time| format!("{} ms", millis(time)));
+        let ms = |time: Option<Duration>| {
+            time.map_or_else(|| "never".to_owned(), |time| format!("{} ms", millis(time)))
+        };
         let name = |origin: Option<Origin>| origin.map_or("none", Origin::name);
         match &self.fault {
             None => writeln!(f, "The stream held.")?,
@@ -64,7 +66,12 @@ impl fmt::Display for Report {
         }
         let Report { parts, segments, .. } = self;
         writeln!(f, "  received               {parts} parts, {segments} whole segments")?;
-        writeln!(f, "  pulled from            origin {}, then origin {}", name(self.active_before), name(self.active_after))?;
+        writeln!(
+            f,
+            "  pulled from            origin {}, then origin {}",
+            name(self.active_before),
+            name(self.active_after)
+        )?;
         writeln!(f, "  kill to first media    {}", ms(self.kill_to_first_media))?;
         writeln!(f, "  kill to first part     {}", ms(self.kill_to_first_part))?;
         writeln!(f, "  longest gap of parts   {}", ms(Some(self.longest_gap)))?;
@@ -183,13 +190,19 @@ impl Record {
     }
 
     /// The verdict at `end`. `failover` and `active_after` are what the edge itself said.
-    pub(super) fn report(&self, end: Instant, failover: Option<Failover>, active_after: Option<Origin>) -> Report {
+    pub(super) fn report(
+        &self,
+        end: Instant,
+        failover: Option<Failover>,
+        active_after: Option<Origin>,
+    ) -> Report {
         let playing = failover.and_then(|failover| failover.playing);
         Report {
             parts: self.parts,
             segments: self.segments,
             troubles: self.troubles,
-            numbers_hold: self.plays() && !matches!(self.broken, Some(ref broken) if !matches!(broken, Broken::Bytes { .. })),
+            numbers_hold: self.plays()
+                && !matches!(self.broken, Some(ref broken) if !matches!(broken, Broken::Bytes { .. })),
             longest_gap: self.longest_gap,
             missing_media: self.missing_media,
             kill_to_first_part: self.kill_to_first_part,
@@ -206,7 +219,8 @@ impl Record {
             return Some(broken.to_string());
         }
         let Some(video) = self.video else {
-            let hint = self.last_trouble.as_ref().map(|trouble| format!("; last: {trouble}")).unwrap_or_default();
+            let hint =
+                self.last_trouble.as_ref().map(|trouble| format!("; last: {trouble}")).unwrap_or_default();
             return Some(format!("nothing was played{hint}"));
         };
         let Some(kill) = self.killed else {

@@ -214,7 +214,9 @@ impl Status {
         match event {
             Event::PartReady { track, .. } => self.part(at, track),
             Event::PeerMisbehaved { what, .. } => self.log(at, Tone::Bad, format!("Edge: {what}")),
-            Event::PullDialled { url, .. } => self.log(at, Tone::Plain, format!("The edge asks {}.", self.named(&url))),
+            Event::PullDialled { url, .. } => {
+                self.log(at, Tone::Plain, format!("The edge asks {}.", self.named(&url)))
+            }
             Event::PullEnded { why, .. } => {
                 self.active = None;
                 self.log(at, Tone::Bad, format!("The edge gave the stream up: {why}"));
@@ -235,7 +237,9 @@ impl Status {
         self.active = self.ports.origin_of(url);
         let how = match joined {
             Joined::First => "the first media is here".to_owned(),
-            Joined::Exact => format!("joined at the very next picture, {} ms without media", outage.as_millis()),
+            Joined::Exact => {
+                format!("joined at the very next picture, {} ms without media", outage.as_millis())
+            }
             Joined::KeyFrame => format!("joined at a key frame, {} ms without media", outage.as_millis()),
         };
         self.log(at, Tone::Good, format!("The edge plays {}: {how}.", self.named(url)));
@@ -249,7 +253,8 @@ impl Status {
     }
 
     fn part(&mut self, at: Instant, track: u32) {
-        let parts = self.tracks.entry(track).or_insert(Parts { count: 0, last: at, longest_gap: Duration::ZERO });
+        let parts =
+            self.tracks.entry(track).or_insert(Parts { count: 0, last: at, longest_gap: Duration::ZERO });
         let gap = at.saturating_duration_since(parts.last);
         *parts = Parts { count: parts.count + 1, last: at, longest_gap: parts.longest_gap.max(gap) };
         let is_video = self.tracks.keys().next() == Some(&track);
@@ -344,7 +349,10 @@ mod tests {
         ]);
         let json = status.to_json(start + Duration::from_millis(2_100));
         assert_eq!(json["active"], "B");
-        assert_eq!(json["failover"], json!({ "killed": "A", "media_ms": 80, "part_ms": 430, "joined": "exact" }));
+        assert_eq!(
+            json["failover"],
+            json!({ "killed": "A", "media_ms": 80, "part_ms": 430, "joined": "exact" })
+        );
         assert_eq!((&json["parts"], &json["longest_gap_ms"]), (&json!(4), &json!(530)));
         assert_eq!(json["origins"]["A"], json!({ "up": false, "fed": false, "back_in_ms": 2_000 }));
         assert_eq!(json["refusal"], "Origin A is not back yet.");

@@ -7,6 +7,8 @@ mod client;
 mod fmp4;
 mod ledger;
 mod playlist;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -94,7 +94,8 @@ pub(super) mod tests {
 
     /// A part of `count` samples of `duration` ticks, with `marks` as its media.
     pub(in super::super) fn part(start: u64, count: u32, duration: u32, marks: &[u8]) -> Vec<u8> {
-        let tfhd = [&0x0002_0008_u32.to_be_bytes()[..], &1_u32.to_be_bytes(), &duration.to_be_bytes()].concat();
+        let tfhd =
+            [&0x0002_0008_u32.to_be_bytes()[..], &1_u32.to_be_bytes(), &duration.to_be_bytes()].concat();
         let tfdt = [&[1, 0, 0, 0][..], &start.to_be_bytes()].concat();
         let trun = [&0_u32.to_be_bytes()[..], &count.to_be_bytes()].concat();
         let traf = [mp4_box(b"tfhd", &tfhd), mp4_box(b"tfdt", &tfdt), mp4_box(b"trun", &trun)].concat();
@@ -111,7 +112,8 @@ pub(super) mod tests {
     fn reads_a_part_made_by_ovenmediaengine() {
         let part =
             include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/ome-llhls/20-video-part-2.body"));
-        let init = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/ome-llhls/14-video-init.body"));
+        let init =
+            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/ome-llhls/14-video-init.body"));
         let timescale = timescale(init).unwrap();
         let Span { start, last, end } = span(part, timescale).unwrap();
         // The declared durations are those of RTMP's whole milliseconds.
