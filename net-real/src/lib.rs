@@ -7,10 +7,11 @@
 //! * [`driver`] is the event loop. It does the writing itself, once per turn; reading is a task per connection.
 //! * [`http`] turns requests that hyper has parsed into inputs, and the machine's answers into responses.
 //! * [`clock`] is the two clocks of a node, [`log`] writes its events, [`environment`] is what its configuration may ask.
-//! * [`server`] puts them together to what `headwater serve` runs.
+//! * [`server`] puts them together to what `headwater serve` runs, [`demo`] to a whole cluster in one process.
 
 pub mod clock;
 mod conn;
+pub mod demo;
 pub mod driver;
 pub mod environment;
 pub mod http;

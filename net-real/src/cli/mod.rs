@@ -3,6 +3,7 @@
 
 mod check;
 mod config;
+mod demo;
 mod serve;
 
 use std::panic;
@@ -21,6 +22,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Subcommands {
     Check(check::Arguments),
+    Demo(demo::Arguments),
     Serve(serve::Arguments),
 }
 
@@ -29,6 +31,7 @@ pub(crate) fn run() -> ExitCode {
     end_with_the_first_panic();
     match Arguments::parse().command {
         Subcommands::Check(arguments) => check::run(&arguments),
+        Subcommands::Demo(arguments) => demo::run(&arguments),
         Subcommands::Serve(arguments) => serve::run(&arguments),
     }
 }

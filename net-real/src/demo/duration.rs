@@ -1,0 +1,78 @@
+//! Durations as people write them on a command line: `20s`, `1m`.
+
+use std::time::Duration;
+
+/// How long a measured demo takes at least: the stream must have run for a while before the kill, and after it.
+pub const SHORTEST: Duration = Duration::from_secs(8);
+
+/// How long it takes at most.
+pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Reads `20s`, `1m` or `2h`, from [`SHORTEST`] to [`LONGEST`].
+///
+/// # Errors
+///
+/// A sentence that says what is wrong and what to write.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = &text[digits.len()..];
+    let seconds = match unit.trim() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "" if is_number(digits) => return Err(format!("the unit is missing; write {digits}s or {digits}m")),
+        _ => return Err("this is no duration; write a whole number and a unit, such as 20s or 1m".to_owned()),
+    };
+    if !is_number(digits) {
+        return Err("the number must be whole; write something like 20s or 1m".to_owned());
+    }
+    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
+    match seconds.map(Duration::from_secs) {
+        Some(duration) if duration < SHORTEST => Err(format!(
+            "this is too short: an origin is killed half way, and there must be something to see before and after; \
+             write {}s or more",
+            SHORTEST.as_secs()
+        )),
+        Some(duration) if duration <= LONGEST => Ok(duration),
+        _ => Err("this is too long; write 24h or less".to_owned()),
+    }
+}
+
+fn is_number(digits: &str) -> bool {
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_write() {
+        for (text, seconds) in
+            [("20s", 20), ("8s", 8), ("1m", 60), ("90 s", 90), ("2h", 7200), ("24h", 86_400)]
+        {
+            assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_remedy() {
+        for (text, says) in [
+            ("20", "write 20s or 20m"),
+            ("", "20s or 1m"),
+            ("soon", "20s or 1m"),
+            ("20x", "20s or 1m"),
+            ("s", "must be whole"),
+            ("1.5m", "must be whole"),
+            ("-20s", "must be whole"),
+            ("3s", "write 8s or more"),
+            ("0s", "write 8s or more"),
+            ("25h", "24h or less"),
+            ("99999999999999999999s", "24h or less"),
+            ("9999999999999999999h", "24h or less"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! The encoder: a short clip, sent over and over to both origins, over RTMP and in real time.
+//!
+//! Both origins get the same access units with the same timestamps, as from an encoder with two outputs, and the
+//! timestamps go on over the end of the clip. An origin that was away gets the stream from the next key frame on.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use headwater_core::wire::flv::{self, Audio, FileError, TagKind, UnexpectedEnd, Video};
+use headwater_core::wire::rtmp::amf0::{self, Value};
+use headwater_core::wire::rtmp::{self, PublisherAction};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::cluster::{Notices, Origin, What};
+use super::config::{APP, STREAM};
+
+/// A clip as an endless stream of access units.
+#[derive(Debug)]
+pub(super) struct Clip {
+    /// The fields of the file's `onMetaData` that are true of a live stream too.
+    metadata: Vec<(String, Value)>,
+    /// The decoder configurations, as bodies of tags.
+    headers: Vec<(TagKind, Bytes)>,
+    /// At least one of them is a key frame.
+    units: Vec<Unit>,
+    /// Milliseconds from the start of a round to the start of the next.
+    round_ms: u64,
+}
+
+/// An access unit of a clip.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Unit {
+    kind: TagKind,
+    /// Milliseconds from the start of the clip.
+    at_ms: u64,
+    /// Whether a picture can be decoded from here.
+    key: bool,
+    /// The body of the tag.
+    body: Bytes,
+}
+
+/// Why a clip cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClipError {
+    #[error(transparent)]
+    Body(#[from] UnexpectedEnd),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("the clip has no key frame")]
+    NoKeyFrame,
+}
+
+impl Clip {
+    /// Reads an FLV file whose tracks begin at zero and have a constant frame rate each.
+    pub(super) fn read(file: Bytes) -> Result<Clip, ClipError> {
+        let mut clip = Clip { metadata: Vec::new(), headers: Vec::new(), units: Vec::new(), round_ms: 0 };
+        for tag in flv::tags(file)? {
+            let flv::Tag { kind, timestamp, body } = tag?;
+            let header_or_key = match kind {
+                TagKind::Audio => match Audio::decode(&body)? {
+                    Audio::SequenceHeader(_) => None,
+                    Audio::Frame(_) => Some(false),
+                    Audio::Other | Audio::Unsupported(_) => continue,
+                },
+                TagKind::Video => match Video::decode(&body)? {
+                    Video::SequenceHeader { .. } => None,
+                    Video::Frame { key, .. } => Some(key),
+                    Video::EndOfSequence | Video::Other | Video::Unsupported(_) => continue,
+                },
+                TagKind::Script => {
+                    clip.metadata = live_metadata(&body);
+                    continue;
+                }
+            };
+            match header_or_key {
+                None => {
+                    // ffmpeg writes an empty one first where it learns the configuration later.
+                    clip.headers.retain(|(known, _)| *known != kind);
+                    clip.headers.push((kind, body));
+                }
+                Some(key) => clip.units.push(Unit { kind, at_ms: timestamp.into(), key, body }),
+            }
+        }
+        if !clip.units.iter().any(|unit| unit.key) {
+            return Err(ClipError::NoKeyFrame);
+        }
+        clip.round_ms = round_ms(&clip.units);
+        Ok(clip)
+    }
+
+    /// The access unit with this number, counted over all rounds, and its timestamp in milliseconds.
+    fn unit(&self, number: u64) -> (u64, &Unit) {
+        let count = self.units.len() as u64;
+        let unit = &self.units[(number % count) as usize];
+        (number / count * self.round_ms + unit.at_ms, unit)
+    }
+
+    /// The number of the first key frame whose timestamp is not before `ms`.
+    fn key_frame_at(&self, ms: u64) -> u64 {
+        let round = ms / self.round_ms * self.units.len() as u64;
+        let is_it = |number: &u64| {
+            let (timestamp, unit) = self.unit(*number);
+            unit.key && timestamp >= ms
+        };
+        (round..).find(is_it).expect("every round has a key frame, and the next round begins after `ms`")
+    }
+}
+
+/// How long the clip is: the end of the last frame of whichever track ends last. Each track is taken to have frames of
+/// one length, which the last timestamp and the number of frames tell.
+fn round_ms(units: &[Unit]) -> u64 {
+    let end_of = |kind: TagKind| {
+        let track = units.iter().filter(|unit| unit.kind == kind);
+        let (count, last) = track.fold((0, 0), |(count, last), unit| (count + 1, unit.at_ms.max(last)));
+        let gaps: u64 = count - u64::from(count > 0);
+        if gaps == 0 { last } else { (last * count + gaps / 2) / gaps }
+    };
+    end_of(TagKind::Video).max(end_of(TagKind::Audio)).max(1)
+}
+
+/// What `onMetaData` says of the tracks; a live stream has no length.
+fn live_metadata(script: &[u8]) -> Vec<(String, Value)> {
+    let values = amf0::decode(script).unwrap_or_default();
+    let fields = values.get(1).and_then(Value::fields).unwrap_or_default();
+    fields.iter().filter(|(name, _)| name != "duration" && name != "filesize").cloned().collect()
+}
+
+/// When the stream began: the moment of timestamp zero.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Epoch(Instant);
+
+impl Epoch {
+    /// A stream that begins in a moment, when the origins have answered.
+    pub(super) fn soon() -> Epoch {
+        Epoch(Instant::now() + START_DELAY)
+    }
+
+    /// The media time that is sent at that moment; zero before the stream began.
+    pub(super) fn media_time(self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.0)
+    }
+
+    fn when(self, timestamp_ms: u64) -> Instant {
+        self.0 + Duration::from_millis(timestamp_ms)
+    }
+}
+
+/// Sends `clip` to the RTMP server of `origin` for as long as the demo runs.
+pub(super) async fn publish(clip: Arc<Clip>, epoch: Epoch, origin: Origin, port: u16, notices: Notices) {
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut was_fed = false;
+    loop {
+        let fed = || notices.send(What::Fed(origin));
+        let Err((lost, sent)) = session(&clip, epoch, to, fed).await;
+        // Of an origin that is away, the first failure says it all.
+        if sent || was_fed {
+            notices.send(What::Unfed(origin, lost.to_string()));
+        }
+        was_fed = sent;
+        sleep(RECONNECT_DELAY).await;
+    }
+}
+
+/// Why an origin gets no media.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error("it closed the connection")]
+    Closed,
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("it does not answer")]
+    NoAnswer,
+    #[error("{0}")]
+    Protocol(#[from] rtmp::Error),
+    #[error("it refused the stream: {0}")]
+    Refused(String),
+}
+
+/// How long the two origins have to answer before the stream begins.
+const START_DELAY: Duration = Duration::from_millis(250);
+
+/// How long an origin that is away is left alone.
+const RECONNECT_DELAY: Duration = Duration::from_millis(250);
+
+/// How long an origin may take to accept the stream.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// One connection; ends with why it ended, and whether media was sent on it.
+async fn session(
+    clip: &Clip,
+    epoch: Epoch,
+    to: SocketAddr,
+    fed: impl Fn(),
+) -> Result<Infallible, (Lost, bool)> {
+    let opening = timeout(ACCEPT_TIMEOUT, Session::open(to)).await;
+    let mut session = opening.unwrap_or(Err(Lost::NoAnswer)).map_err(|lost| (lost, false))?;
+    let first = clip.key_frame_at(epoch.media_time(Instant::now()).as_millis() as u64);
+    session.send_headers(clip, clip.unit(first).0).await.map_err(|lost| (lost, false))?;
+    let mut number = first;
+    loop {
+        let sent = number > first;
+        let (timestamp, unit) = clip.unit(number);
+        session.wait_until(epoch.when(timestamp)).await.map_err(|lost| (lost, sent))?;
+        session.send(unit.kind, timestamp, unit.body.clone()).await.map_err(|lost| (lost, sent))?;
+        if !sent {
+            fed();
+        }
+        number += 1;
+    }
+}
+
+struct Session {
+    socket: TcpStream,
+    publisher: rtmp::Publisher,
+    received: BytesMut,
+}
+
+impl Session {
+    async fn open(to: SocketAddr) -> Result<Session, Lost> {
+        let socket = TcpStream::connect(to).await?;
+        socket.set_nodelay(true)?;
+        let publisher = rtmp::Publisher::new(&format!("rtmp://{to}/{APP}"), APP, STREAM);
+        let mut session = Session { socket, publisher, received: BytesMut::with_capacity(4 << 10) };
+        session.flush().await?;
+        while !session.publisher.is_ready() {
+            let read = session.socket.read_buf(&mut session.received).await?;
+            session.received(read).await?;
+        }
+        Ok(session)
+    }
+
+    async fn send_headers(&mut self, clip: &Clip, timestamp: u64) -> Result<(), Lost> {
+        self.publisher.send_metadata(&clip.metadata);
+        for (kind, body) in &clip.headers {
+            self.send(*kind, timestamp, body.clone()).await?;
+        }
+        self.flush().await
+    }
+
+    async fn send(&mut self, kind: TagKind, timestamp: u64, body: Bytes) -> Result<(), Lost> {
+        // RTMP's timestamps have 32 bits and wrap.
+        let timestamp = timestamp as u32;
+        match kind {
+            TagKind::Audio => self.publisher.send_audio(timestamp, body),
+            TagKind::Video => self.publisher.send_video(timestamp, body),
+            TagKind::Script => {}
+        }
+        self.flush().await
+    }
+
+    /// Listens to the origin until then.
+    async fn wait_until(&mut self, at: Instant) -> Result<(), Lost> {
+        loop {
+            // Reading can be given up at any moment; answering what was read cannot.
+            let read = tokio::select! {
+                biased;
+                () = sleep_until(at.into()) => return Ok(()),
+                read = self.socket.read_buf(&mut self.received) => read?,
+            };
+            self.received(read).await?;
+        }
+    }
+
+    async fn received(&mut self, read: usize) -> Result<(), Lost> {
+        if read == 0 {
+            return Err(Lost::Closed);
+        }
+        self.publisher.receive(&self.received.split())?;
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<(), Lost> {
+        while let Some(action) = self.publisher.poll() {
+            match action {
+                PublisherAction::Ready => {}
+                PublisherAction::Refused { code, description } => {
+                    return Err(Lost::Refused(format!("{code}, {description}")));
+                }
+                PublisherAction::Write(bytes) => self.socket.write_all(&bytes).await?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::wire::rtmp::{Server, ServerEvent};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn clip() -> Clip {
+        Clip::read(Bytes::from_static(super::super::CLIP)).unwrap()
+    }
+
+    #[test]
+    fn the_clip_is_as_long_as_its_frames() {
+        let clip = clip();
+        assert_eq!(clip.round_ms, 8_000);
+        assert_eq!(clip.headers.len(), 2);
+        let field =
+            |name| clip.metadata.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_number());
+        assert_eq!(field("width"), Some(Some(640.0)));
+        assert_eq!(field("duration"), None);
+    }
+
+    #[test]
+    fn timestamps_go_on_over_the_end_of_the_clip() {
+        let clip = clip();
+        let count = clip.units.len() as u64;
+        for kind in [TagKind::Audio, TagKind::Video] {
+            let of_kind =
+                (0..3 * count).map(|number| clip.unit(number)).filter(|(_, unit)| unit.kind == kind);
+            let timestamps: Vec<u64> = of_kind.map(|(timestamp, _)| timestamp).collect();
+            let steps: Vec<u64> = timestamps.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let expected = if kind == TagKind::Audio { 21..=22 } else { 33..=34 };
+            assert!(steps.iter().all(|step| expected.contains(step)), "{kind:?}: {steps:?}");
+            assert_eq!(timestamps[timestamps.len() / 3], 8_000);
+        }
+    }
+
+    #[test]
+    fn a_late_origin_gets_the_next_key_frame() {
+        let clip = clip();
+        for (ms, expected) in
+            [(0, 0), (1, 1_000), (1_000, 1_000), (7_001, 8_000), (8_001, 9_000), (86_399_990, 86_400_000)]
+        {
+            let (timestamp, unit) = clip.unit(clip.key_frame_at(ms));
+            assert!(unit.key);
+            assert_eq!(timestamp, expected, "from {ms}");
+        }
+    }
+
+    #[test]
+    fn a_track_alone_or_a_single_frame_has_a_length_too() {
+        let unit = |kind, at_ms| Unit { kind, at_ms, key: true, body: Bytes::new() };
+        let video: Vec<Unit> = (0..25).map(|n| unit(TagKind::Video, n * 40)).collect();
+        assert_eq!(round_ms(&video), 1_000);
+        assert_eq!(round_ms(&video[..1]), 1);
+        let no_key = b"FLV\x01\x05\0\0\0\x09\0\0\0\0";
+        assert!(matches!(Clip::read(Bytes::from_static(no_key)), Err(ClipError::NoKeyFrame)));
+    }
+
+    /// What an origin got on one connection until it closed it, after `units` access units.
+    async fn origin(listener: &TcpListener, units: usize) -> Vec<(TagKind, u32, Bytes)> {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let (mut server, mut got, mut read) = (Server::new(), Vec::new(), BytesMut::new());
+        while got.len() < units {
+            socket.read_buf(&mut read).await.unwrap();
+            server.receive(&read.split()).unwrap();
+            while let Some(event) = server.poll() {
+                match event {
+                    ServerEvent::Requested(request) => {
+                        assert_eq!((request.app.as_str(), request.name.as_str()), (APP, STREAM));
+                        server.accept().unwrap();
+                    }
+                    ServerEvent::Write(bytes) => socket.write_all(&bytes).await.unwrap(),
+                    ServerEvent::Audio { timestamp, payload } => {
+                        got.push((TagKind::Audio, timestamp, payload))
+                    }
+                    ServerEvent::Video { timestamp, payload } => {
+                        got.push((TagKind::Video, timestamp, payload))
+                    }
+                    ServerEvent::Metadata(fields) => assert!(fields.iter().any(|(name, _)| name == "height")),
+                    ServerEvent::Finished { why } => panic!("{why}"),
+                }
+            }
+        }
+        got
+    }
+
+    #[tokio::test]
+    async fn an_origin_that_comes_back_gets_headers_and_a_key_frame_first() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (notices, mut noticed) = Notices::new();
+        let epoch = Epoch::soon();
+        let publishing = tokio::spawn(publish(Arc::new(clip()), epoch, Origin::B, port, notices));
+        for first_timestamp in [0, 1_000] {
+            let got = timeout(Duration::from_secs(20), origin(&listener, 20)).await.unwrap();
+            let headers: Vec<TagKind> = got[..2].iter().map(|(kind, _, _)| *kind).collect();
+            assert!(headers.contains(&TagKind::Audio) && headers.contains(&TagKind::Video));
+            let (kind, timestamp, body) = &got[2];
+            assert_eq!((*kind, *timestamp), (TagKind::Video, first_timestamp));
+            assert!(matches!(Video::decode(body), Ok(Video::Frame { key: true, .. })));
+            let last = Duration::from_millis(got[19].1.into());
+            assert!(epoch.media_time(Instant::now()) >= last, "nothing is sent before its time");
+        }
+        publishing.abort();
+        let mut told = Vec::new();
+        while let Ok(notice) = noticed.try_recv() {
+            told.push(match notice.what {
+                What::Fed(Origin::B) => "fed",
+                What::Unfed(Origin::B, _) => "unfed",
+                other => panic!("{other:?}"),
+            });
+        }
+        assert_eq!(told, ["fed", "unfed", "fed"]);
+    }
+}
