@@ -277,9 +277,10 @@ proptest! {
 
     #[test]
     fn damaged_media_never_panics(
+        hevc: bool,
         damage in prop::collection::vec((0usize..147, any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
-        let mut tags = file(AVC_AAC);
+        let mut tags = file(if hevc { HEVC } else { AVC_AAC });
         for (tag, byte, value) in damage {
             let tag = tag % tags.len();
             let mut body = tags[tag].body.to_vec();
