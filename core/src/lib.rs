@@ -16,6 +16,7 @@ pub mod hls;
 pub mod io;
 pub mod limits;
 pub mod media;
+pub mod name;
 pub mod node;
 pub mod origin_map;
 pub mod publish;

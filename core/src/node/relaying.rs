@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::event::{Event, StreamKey};
 use crate::io::{Close, ConnId};
 use crate::limits::{FIRST_WORD_TIMEOUT, HELD_DESCRIBE_TIMEOUT};
+use crate::name;
 use crate::relay::Session;
 use crate::time::{Now, Time};
 use crate::url::Url;
@@ -195,7 +196,8 @@ impl Node {
         let vhost = self.config.vhost_for(target.host());
         let (app, stream) = (target.app().unwrap_or_default(), target.stream().unwrap_or_default());
         let known = vhost.and_then(|vhost| vhost.application(app));
-        let offered = known.is_some_and(|app| app.publishers.ovt) && !stream.is_empty();
+        let named = name::check(app).is_ok() && name::check(stream).is_ok();
+        let offered = named && known.is_some_and(|app| app.publishers.ovt);
         let vhost = vhost.map(|vhost| vhost.name.clone()).unwrap_or_default();
         (StreamKey { vhost, app: app.to_owned(), stream: stream.to_owned() }, offered)
     }

@@ -15,6 +15,7 @@ use crate::hls::{self, Answer, CacheKind, WaitFor};
 use crate::io::{Body, Output, RequestId};
 use crate::limits::{START_TIMEOUT, WAITING_REQUESTS_MAX};
 use crate::media::TrackId;
+use crate::name;
 use crate::pull::Over;
 use crate::time::{Now, Time};
 
@@ -147,10 +148,11 @@ impl Node {
             .unwrap_or_default();
         let mut path = request.uri().path().strip_prefix('/')?.split('/');
         let (app, stream, file) = (path.next()?, path.next()?, path.next()?);
-        if path.next().is_some() || app.is_empty() || stream.is_empty() || file.is_empty() {
+        let (app, stream, file) = (decode(app)?, decode(stream)?, decode(file)?);
+        let named = name::check(&app).is_ok() && name::check(&stream).is_ok();
+        if path.next().is_some() || !named || file.is_empty() {
             return None;
         }
-        let (app, stream, file) = (decode(app)?, decode(stream)?, decode(file)?);
         let vhost = self.config.vhost_for(&host)?;
         let llhls = vhost.application(&app)?.publishers.llhls?;
         Some((StreamKey { vhost: vhost.name.clone(), app, stream }, llhls, file))
