@@ -2,12 +2,12 @@
 
 use core::mem;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Timeline;
 use super::memory::fingerprint;
 use crate::event::Joined;
-use crate::limits::{HELD_PACKETS_MAX, JOIN_QUIET, JOIN_TIMEOUT};
+use crate::limits::{HELD_BYTES_MAX, HELD_PACKETS_MAX, JOIN_QUIET, JOIN_TIMEOUT};
 use crate::media::{Packet, Timestamp, TrackId};
 use crate::time::{Deadline, Now, Time};
 
@@ -37,7 +37,8 @@ enum State {
 /// A source that has no place yet. Its packets are held until their place is known.
 #[derive(Debug, Default)]
 struct Joining {
-    held: Vec<Packet>,
+    held: VecDeque<Packet>,
+    held_bytes: usize,
     has_key: bool,
     first_at: Option<Time>,
     last_at: Option<Time>,
@@ -72,7 +73,7 @@ impl Feed {
     pub fn push(&mut self, timeline: &mut Timeline, now: Now, packet: Packet) -> Passed {
         let mut passed = Passed::default();
         if let State::Live(mapping) = &mut self.state {
-            if !mapping.jumps_back(&packet) {
+            if !mapping.jumps(&packet) {
                 mapping.pass(timeline, now, self.main, packet, &mut passed.packets);
                 return passed;
             }
@@ -84,7 +85,7 @@ impl Feed {
             self.start_first(timeline, now, &mut passed);
         } else if let Some(offset_us) = joining.recognise(timeline, now) {
             self.start_recognised(timeline, now, offset_us, &mut passed);
-        } else if joining.held.len() >= HELD_PACKETS_MAX {
+        } else if joining.is_full() {
             self.settle(timeline, now, &mut passed);
         }
         passed
@@ -114,7 +115,7 @@ impl Feed {
     fn start_first(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
         let Some(at) = joining.held.iter().position(|packet| is_start(self.main, packet)) else {
-            joining.held.clear();
+            self.state = State::Joining(Joining::default());
             return;
         };
         let held = joining.held.split_off(at);
@@ -144,15 +145,15 @@ impl Feed {
     fn start_at_key_frame(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
         let Some(at) = joining.held.iter().rposition(|packet| is_start(self.main, packet)) else {
-            joining.held.clear();
+            self.state = State::Joining(Joining::default());
             return;
         };
         let held = joining.held.split_off(at);
         let key_us = held[0].dts.as_micros();
         let newest_us = held.iter().map(|packet| packet.dts.as_micros()).max().unwrap_or(key_us);
-        let live_us = timeline.live_us(now).unwrap_or(0) - (newest_us - key_us);
+        let live_us = timeline.live_us(now).unwrap_or(0).saturating_sub(newest_us.saturating_sub(key_us));
         let place_us = timeline.next_us(held[0].track).unwrap_or(0).max(live_us);
-        let mapping = Mapping::new(place_us - key_us, false, true);
+        let mapping = Mapping::new(place_us.saturating_sub(key_us), false, true);
         self.go_live(timeline, now, mapping, held, passed, Joined::KeyFrame);
     }
 
@@ -161,7 +162,7 @@ impl Feed {
         timeline: &mut Timeline,
         now: Now,
         mut mapping: Mapping,
-        held: Vec<Packet>,
+        held: VecDeque<Packet>,
         passed: &mut Passed,
         joined: Joined,
     ) {
@@ -181,24 +182,31 @@ impl Joining {
             self.has_key = true;
             self.first_at = Some(now.mono);
         }
-        self.held.push(packet);
-        if !self.has_key && self.held.len() > HELD_PACKETS_MAX / 2 {
-            self.held.remove(0);
+        self.held_bytes += packet.data.len();
+        self.held.push_back(packet);
+        while !self.has_key && (self.held.len() > HELD_PACKETS_MAX / 2 || self.held_bytes > HELD_BYTES_MAX) {
+            let Some(oldest) = self.held.pop_front() else { return };
+            self.held_bytes -= oldest.data.len();
         }
+    }
+
+    /// Whether its place must be decided with what is held.
+    fn is_full(&self) -> bool {
+        self.has_key && (self.held.len() >= HELD_PACKETS_MAX || self.held_bytes >= HELD_BYTES_MAX)
     }
 
     /// The offset of the source, if the packets held so far leave no doubt: they were there once only, all at the
     /// same offset, and so lately that a programme that loops would have been there twice. One large access unit is
     /// proof enough; small ones must agree with each other.
     fn recognise(&mut self, timeline: &Timeline, now: Now) -> Option<i64> {
-        let packet = self.held.last()?;
+        let packet = self.held.back()?;
         let place = timeline.memory.only_place(fingerprint(packet))?;
-        let age_us = timeline.live_us(now)? - place.as_micros();
+        let age_us = timeline.live_us(now)?.saturating_sub(place.as_micros());
         if age_us >= timeline.memory.span_us() / 2 {
             return None;
         }
         let offset_us = place.micros_since(packet.dts);
-        if (offset_us - self.offset_us).abs() > OFFSET_AGREES_US {
+        if offset_us.abs_diff(self.offset_us) > OFFSET_AGREES_US {
             self.votes = 0;
         }
         self.offset_us = offset_us;
@@ -212,22 +220,23 @@ impl Joining {
     fn likely_offset(&self, timeline: &Timeline, now: Now) -> Option<i64> {
         let live_us = timeline.live_us(now)?;
         let newest_us = self.held.iter().map(|packet| packet.dts.as_micros()).max()?;
+        let off_by = |offset_us: i64| newest_us.saturating_add(offset_us).abs_diff(live_us);
         let mut offsets: BTreeMap<i64, u32> = BTreeMap::new();
         for packet in &self.held {
             for place in timeline.memory.places(fingerprint(packet)) {
                 let offset_us = place.micros_since(packet.dts);
-                if (newest_us + offset_us - live_us).abs() > LIVE_AGREES_US {
+                if off_by(offset_us) > LIVE_AGREES_US {
                     continue;
                 }
-                let near =
-                    offsets.range_mut(offset_us - OFFSET_AGREES_US..=offset_us + OFFSET_AGREES_US).next();
+                let near = offset_us.saturating_sub_unsigned(OFFSET_AGREES_US)
+                    ..=offset_us.saturating_add_unsigned(OFFSET_AGREES_US);
+                let near = offsets.range_mut(near).next();
                 match near {
                     Some((_, count)) => *count += votes(packet),
                     None => *offsets.entry(offset_us).or_default() += votes(packet),
                 }
             }
         }
-        let off_by = |offset_us: i64| (newest_us + offset_us - live_us).abs();
         offsets
             .into_iter()
             .filter(|(_, count)| *count >= VOTES_NEEDED)
@@ -246,10 +255,10 @@ impl Mapping {
         Mapping { offset_us, ticks: BTreeMap::new(), last_in: BTreeMap::new(), overlaps, decodable }
     }
 
-    fn jumps_back(&self, packet: &Packet) -> bool {
-        self.last_in
-            .get(&packet.track)
-            .is_some_and(|last| packet.dts.micros_since(*last) < -(JUMP_BACK.as_micros() as i64))
+    /// Whether the source has started its clock again.
+    fn jumps(&self, packet: &Packet) -> bool {
+        let Some(last) = self.last_in.get(&packet.track) else { return false };
+        last.since(packet.dts) > JUMP_BACK || packet.dts.since(*last) > JUMP_FORWARD
     }
 
     fn pass(
@@ -290,10 +299,10 @@ impl Mapping {
     /// Whether an earlier source delivered this very packet. If so, the offset of its track is exact from here on.
     fn is_repeated(&mut self, timeline: &Timeline, fingerprint: u64, packet: &Packet) -> bool {
         let agrees =
-            |place: &&Timestamp| (place.micros_since(packet.dts) - self.offset_us).abs() <= OFFSET_AGREES_US;
+            |place: &&Timestamp| place.micros_since(packet.dts).abs_diff(self.offset_us) <= OFFSET_AGREES_US;
         let Some(place) = timeline.memory.places(fingerprint).iter().find(agrees) else { return false };
         if place.base() == packet.dts.base() {
-            self.ticks.insert(packet.track, place.ticks() - packet.dts.ticks());
+            self.ticks.insert(packet.track, place.ticks().saturating_sub(packet.dts.ticks()));
         }
         true
     }
@@ -305,11 +314,14 @@ fn is_start(main: Option<TrackId>, packet: &Packet) -> bool {
 }
 
 /// Offsets that differ by less are the same offset, rounded differently.
-const OFFSET_AGREES_US: i64 = 2_000;
+const OFFSET_AGREES_US: u64 = 2_000;
 /// How far the live edges of two origins may be apart, in microseconds.
-const LIVE_AGREES_US: i64 = 1_500_000;
+const LIVE_AGREES_US: u64 = 1_500_000;
 /// An access unit of this size is not there twice by chance.
 const PROOF_BYTES: usize = 512;
 const VOTES_NEEDED: u32 = 3;
 /// A source whose time goes back by more than this has started again.
 const JUMP_BACK: Duration = Duration::from_secs(1);
+/// A source whose time goes forward by more than this, too: one packet with a time that cannot be meant must not put
+/// everything that follows out of reach.
+const JUMP_FORWARD: Duration = Duration::from_secs(24 * 60 * 60);
