@@ -22,6 +22,8 @@ pub mod origin_map;
 pub mod publish;
 pub mod pull;
 pub mod relay;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod timeline;
 pub mod url;
