@@ -239,6 +239,8 @@ struct Encoder {
     said: Vec<PublisherAction>,
     tags: Vec<Tag>,
     next: usize,
+    /// What it does not send.
+    skips: fn(&Tag) -> bool,
 }
 
 impl Encoder {
@@ -248,7 +250,7 @@ impl Encoder {
         let tags = tags(Bytes::from_static(file)).expect("a file").collect::<Result<_, _>>().expect("whole");
         let rtmp = RtmpPublisher::new("rtmp://edge/app", "app", name);
         let conn = bench.accept(Service::Rtmp);
-        let mut encoder = Encoder { conn, rtmp, said: Vec::new(), tags, next: 0 };
+        let mut encoder = Encoder { conn, rtmp, said: Vec::new(), tags, next: 0, skips: |_| false };
         encoder.talk(bench);
         encoder
     }
@@ -280,7 +282,8 @@ impl Encoder {
             let tag = self.tags[self.next % self.tags.len()].clone();
             let is_header = tag.kind != TagKind::Script && tag.body.get(1) == Some(&0);
             self.next += 1;
-            if round > 0 && (is_header || tag.kind == TagKind::Script) {
+            let is_repeated = round > 0 && (is_header || tag.kind == TagKind::Script);
+            if is_repeated || (self.skips)(&tag) {
                 continue;
             }
             let time = round * length + tag.timestamp;
@@ -724,6 +727,33 @@ fn a_publisher_whose_clock_starts_again_goes_on_at_its_next_key_frame() {
     encoder.publish(&mut bench, 2_500, 0);
     edge.talk(&mut bench);
     assert!(edge.media() > 40, "{} packets", edge.media());
+}
+
+#[test]
+fn a_stream_of_sound_alone_is_a_stream() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    encoder.skips = |tag| tag.kind != TagKind::Audio;
+    let waiting = bench.get("/app/stream/llhls.m3u8");
+    encoder.publish(&mut bench, 5_000, 0);
+    assert_eq!(bench.status(waiting), Some(200));
+    assert!(Edge::new(&mut bench, URL).media() > 10);
+}
+
+#[test]
+fn pictures_without_a_key_frame_are_no_stream() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    encoder.skips = |tag| tag.kind == TagKind::Video && tag.body[..2] == [0x17, 1];
+    let waiting = bench.get("/app/stream/llhls.m3u8");
+    let mut held = Edge::new(&mut bench, URL);
+    encoder.publish(&mut bench, 12_000, 0);
+    held.talk(&mut bench);
+    assert_eq!((bench.status(waiting), held.refusal()), (Some(503), Some(202)));
+    assert!(!bench.is_closed(encoder.conn));
+    encoder.publish(&mut bench, 20_000, 12_000);
+    assert!(encoder.refusal().is_some_and(|why| why.contains("key frame")), "{:?}", encoder.said);
+    bench.demand_empty();
 }
 
 #[test]
