@@ -117,8 +117,9 @@ fn round_ms(units: &[Unit]) -> u64 {
     let end_of = |kind: TagKind| {
         let track = units.iter().filter(|unit| unit.kind == kind);
         let (count, last) = track.fold((0, 0), |(count, last), unit| (count + 1, unit.at_ms.max(last)));
+        // The last timestamp is that of `count - 1` frames; rounded to the nearest millisecond.
         let gaps: u64 = count - u64::from(count > 0);
-        if gaps == 0 { last } else { (last * count + gaps / 2) / gaps }
+        (last * count + gaps / 2).checked_div(gaps).unwrap_or(last)
     };
     end_of(TagKind::Video).max(end_of(TagKind::Audio)).max(1)
 }

@@ -87,7 +87,7 @@ pub(super) struct Record {
     segments: u64,
     troubles: u64,
     last_trouble: Option<String>,
-    broken: Option<Broken>,
+    broken: Option<(Track, Broken)>,
     video: Option<Video>,
     longest_gap: Duration,
     missing_media: Duration,
@@ -140,7 +140,7 @@ impl Record {
 
     pub(super) fn take(&mut self, seen: Seen) {
         match seen {
-            Seen::Broken { broken, .. } => self.broken = Some(broken),
+            Seen::Broken { track, broken } => self.broken = Some((track, broken)),
             Seen::Part { track, at, media } => {
                 self.parts += 1;
                 if track == Track::Video {
@@ -148,8 +148,9 @@ impl Record {
                 }
             }
             Seen::Segment { .. } => self.segments += 1,
-            Seen::Trouble { what, .. } => {
-                self.troubles += 1;
+            Seen::Trouble { what } => {
+                // Before the first part, an edge may well say that there is nothing.
+                self.troubles += u64::from(self.plays());
                 self.last_trouble = Some(what);
             }
         }
@@ -201,8 +202,7 @@ impl Record {
             parts: self.parts,
             segments: self.segments,
             troubles: self.troubles,
-            numbers_hold: self.plays()
-                && !matches!(self.broken, Some(ref broken) if !matches!(broken, Broken::Bytes { .. })),
+            numbers_hold: self.plays() && matches!(self.broken, None | Some((_, Broken::Bytes { .. }))),
             longest_gap: self.longest_gap,
             missing_media: self.missing_media,
             kill_to_first_part: self.kill_to_first_part,
@@ -215,8 +215,8 @@ impl Record {
     }
 
     fn fault(&self, end: Instant) -> Option<String> {
-        if let Some(broken) = &self.broken {
-            return Some(broken.to_string());
+        if let Some((track, broken)) = &self.broken {
+            return Some(format!("{}: {broken}", track.name()));
         }
         let Some(video) = self.video else {
             let hint =

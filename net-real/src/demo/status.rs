@@ -49,7 +49,7 @@ pub(super) struct Playing {
 /// Why no origin can be killed at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotNow {
-    #[error("The edge plays nothing yet.")]
+    #[error("The edge plays nothing at the moment.")]
     NothingPlays,
     #[error("Origin {} is not back yet.", .0.name())]
     OtherIsAway(Origin),
