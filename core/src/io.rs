@@ -76,6 +76,8 @@ pub enum Close {
 
 /// What the world did.
 #[derive(Debug)]
+// Inputs are handed over by value, one at a time; a box for each request would cost more than the room.
+#[allow(clippy::large_enum_variant)]
 pub enum Input {
     /// A listener accepted a connection.
     Accepted {

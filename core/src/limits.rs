@@ -107,6 +107,7 @@ pub const UNANNOUNCED_TRACK_WAIT_MS: i64 = 500;
 
 /// Packets and bytes that are held until a published stream starts.
 pub const PREBUFFER_PACKETS_MAX: usize = 1_024;
+
 /// See [`PREBUFFER_PACKETS_MAX`].
 pub const PREBUFFER_BYTES_MAX: usize = 2 * ACCESS_UNIT_BYTES_MAX;
 
@@ -115,6 +116,7 @@ pub const PUBLISH_JUMP_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
 
 /// How far a publisher's PTS may be from its DTS, in milliseconds.
 pub const COMPOSITION_MS_MAX: i32 = 60_000;
+
 /// Access units of a stream whose content is remembered, to recognise them from another origin: about ten seconds.
 pub const MEMORY_ACCESS_UNITS: usize = 1_024;
 
@@ -187,6 +189,7 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A stream without a new part for this long is frozen: playlists are answered with an error.
 pub const FROZEN_AFTER: Duration = Duration::from_secs(4);
+
 /// The largest configuration file that is read, in bytes. A file with a hundred applications is about 200 kB.
 pub const CONFIG_FILE_BYTES_MAX: usize = 1 << 20;
 
@@ -207,6 +210,7 @@ pub const CONFIG_VALUE_BYTES_MAX: usize = 16 << 10;
 
 /// Errors and warnings that are told of one configuration; the rest is counted.
 pub const CONFIG_DIAGNOSTICS_MAX: usize = 200;
+
 /// Bytes of packets that a packager holds back while it waits for the leading track; the oldest are let go first.
 pub const HLS_QUEUE_BYTES_MAX: usize = 32 << 20;
 

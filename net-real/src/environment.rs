@@ -3,37 +3,34 @@
 use std::path::PathBuf;
 use std::{env, fs, io};
 
+use headwater_core::config::Environment;
+
 /// The environment of this process: its variables, its directories, its files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Process;
 
-impl Process {
-    /// An environment variable; `None` if it is not set or not UTF-8.
-    pub fn var(&self, name: &str) -> Option<String> {
+impl Environment for Process {
+    fn var(&self, name: &str) -> Option<String> {
         env::var(name).ok()
     }
 
-    /// The host name of the machine.
-    pub fn hostname(&self) -> Option<String> {
+    fn hostname(&self) -> Option<String> {
         let name =
             fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| fs::read_to_string("/etc/hostname"));
         name.ok().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
     }
 
-    /// The directory of the program; the working directory if that cannot be known.
-    pub fn home(&self) -> String {
+    fn home(&self) -> String {
         let program = env::current_exe().ok();
         let directory = program.as_deref().and_then(|program| program.parent()).map(PathBuf::from);
         directory.map_or_else(|| self.current_path(), |directory| directory.to_string_lossy().into_owned())
     }
 
-    /// The working directory.
-    pub fn current_path(&self) -> String {
+    fn current_path(&self) -> String {
         env::current_dir().unwrap_or_else(|_| PathBuf::from(".")).to_string_lossy().into_owned()
     }
 
-    /// The whole text of a file, or why it cannot be read.
-    pub fn read(&self, path: &str) -> Result<String, String> {
+    fn read(&self, path: &str) -> Result<String, String> {
         let length = fs::metadata(path).map_err(say)?.len();
         if length > FILE_BYTES_MAX {
             return Err(format!("it has {length} bytes; a configuration has at most {FILE_BYTES_MAX}"));
@@ -41,8 +38,7 @@ impl Process {
         fs::read_to_string(path).map_err(say)
     }
 
-    /// The names of the files in a directory, in any order, or why it cannot be listed.
-    pub fn list(&self, dir: &str) -> Result<Vec<String>, String> {
+    fn list(&self, dir: &str) -> Result<Vec<String>, String> {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir).map_err(say)? {
             let entry = entry.map_err(say)?;
@@ -58,7 +54,7 @@ impl Process {
 }
 
 /// A configuration is text that a person wrote.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+const FILE_BYTES_MAX: u64 = headwater_core::limits::CONFIG_FILE_BYTES_MAX as u64;
 
 fn say(error: io::Error) -> String {
     match error.kind() {

@@ -41,6 +41,7 @@ pub mod mark;
 pub mod net;
 pub mod playlist;
 pub mod rng;
+pub mod rtmp;
 mod tcp;
 pub mod trace;
 mod url;

@@ -10,7 +10,9 @@ use core::time::Duration;
 
 use headwater_net_sim::{Checks, Violation, World};
 
-pub mod failover;
+pub mod cluster;
+
+pub use cluster::{Cluster, Plan};
 
 /// A story.
 pub trait Scenario {

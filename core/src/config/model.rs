@@ -199,6 +199,18 @@ pub struct CrossDomains {
     pub headers: Vec<(String, String)>,
 }
 
+impl CrossDomains {
+    /// Whether a web page of `origin` (`https://example.com`) may read answers. A pattern without a scheme is
+    /// meant for http and https (reference: LL-HLS section 6.4).
+    pub fn allows(&self, origin: &str) -> bool {
+        let bare = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        self.urls.iter().any(|pattern| match (pattern.contains("://"), bare) {
+            (false, Some(bare)) => glob::matches(pattern, bare, |a, b| a == b),
+            _ => glob::matches(pattern, origin, |a, b| a == b),
+        })
+    }
+}
+
 /// `CacheControl`: seconds for each kind of resource; 0 is `no-cache, no-store`, negative is no header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheControl {

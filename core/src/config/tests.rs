@@ -167,7 +167,7 @@ fn the_edge_example_says_what_it_seems_to_say() {
     );
     assert!(resolved.rule.failback && resolved.rule.relay && !resolved.rule.persistent);
     let application = vhost.application("live").expect("it is configured");
-    assert_eq!(application.providers.ovt.map(|it| it.timestamps), Some(TimestampMode::Original));
+    assert_eq!(application.providers.ovt.map(|it| it.timestamps), Some(TimestampMode::ZeroBased));
 }
 
 const VECTORS: [&str; 5] = [

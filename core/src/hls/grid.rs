@@ -12,15 +12,37 @@ use crate::time::Wall;
 /// rounding of timestamps to milliseconds.
 const TOLERANCE_US: i128 = 10_000;
 
-/// The wall-clock moment of a stream's media time zero. Segment numbers and dates follow from it; packagers that
-/// are to agree must be given the same one.
+/// Where a stream's media time zero lies. Segment numbers and dates follow from it; packagers that are to agree must
+/// be given the same one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GridAnchor(pub Wall);
+pub struct GridAnchor {
+    /// On the wall clock, for dates.
+    dates: Wall,
+    /// On the grid, whose lines are the multiples of the segment duration since the Unix epoch.
+    grid: Wall,
+}
 
 impl GridAnchor {
+    /// The anchor of a stream whose media time zero is the wall-clock moment `zero`, for dates and on the grid.
+    pub const fn at(zero: Wall) -> GridAnchor {
+        GridAnchor { dates: zero, grid: zero }
+    }
+
     /// The anchor of a stream whose media time `at` is the wall-clock moment `wall`.
     pub fn new(wall: Wall, at: Timestamp) -> GridAnchor {
-        GridAnchor(wall.plus_micros(at.as_micros().saturating_neg()))
+        GridAnchor::at(wall.plus_micros(at.as_micros().saturating_neg()))
+    }
+
+    /// The same dates on a grid that is moved forward, by less than a segment, until media time `at` is on a line.
+    pub fn with_line_at(self, at: Timestamp, segment: Duration) -> GridAnchor {
+        let segment_us = i64::try_from(segment.as_micros()).unwrap_or(i64::MAX).max(1);
+        let past_line = self.grid.plus_micros(at.as_micros()).as_micros().rem_euclid(segment_us);
+        GridAnchor { grid: self.grid.plus_micros((segment_us - past_line) % segment_us), ..self }
+    }
+
+    /// The wall-clock moment of media time zero.
+    pub(super) fn dates(self) -> Wall {
+        self.dates
     }
 }
 
@@ -35,7 +57,7 @@ pub(super) struct Grid {
 impl Grid {
     pub(super) fn new(anchor: GridAnchor, segment: Duration) -> Grid {
         let segment_us = i64::try_from(segment.as_micros()).unwrap_or(i64::MAX).max(1);
-        Grid { zero_us: anchor.0.as_micros(), segment_us, shift: 0 }
+        Grid { zero_us: anchor.grid.as_micros(), segment_us, shift: 0 }
     }
 
     /// The number of the segment in which `at` lies.
@@ -74,7 +96,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn grid(zero_us: i64) -> Grid {
-        Grid::new(GridAnchor(Wall::from_micros(zero_us)), Duration::from_secs(6))
+        Grid::new(GridAnchor::at(Wall::from_micros(zero_us)), Duration::from_secs(6))
+    }
+
+    #[test]
+    fn a_line_can_be_laid_where_it_is_wanted() {
+        let at = Timestamp::from_micros(1_234_567);
+        let anchor = GridAnchor::at(Wall::from_micros(1_700_000_000_123_456));
+        let moved = anchor.with_line_at(at, Duration::from_secs(6));
+        assert_eq!(moved.dates(), anchor.dates());
+        let (before, after) =
+            (Grid::new(anchor, Duration::from_secs(6)), Grid::new(moved, Duration::from_secs(6)));
+        assert_eq!(after.number(at), before.number(at) + 1);
+        assert_eq!(after.number(at.plus_micros(-20_000)), before.number(at));
+        assert_eq!(after.line(after.number(at)), at);
     }
 
     #[test]
@@ -89,7 +124,7 @@ mod tests {
         let at = Timestamp::new(7_000, Timebase::MILLIS);
         assert_eq!(grid(1_800_000_000_000_000).number(at), 300_000_001);
         let anchor = GridAnchor::new(Wall::from_micros(10_000_000), at);
-        assert_eq!(anchor.0, Wall::from_micros(3_000_000));
+        assert_eq!(anchor.dates(), Wall::from_micros(3_000_000));
     }
 
     proptest! {

@@ -46,6 +46,8 @@ impl Plan {
 #[derive(Debug)]
 struct Pending {
     at: i64,
+    /// Where its own timestamp says it is.
+    stamped: i64,
     composition_offset: i32,
     sync: bool,
     payload: Payload,
@@ -142,7 +144,7 @@ impl Lane {
             self.key_interval_us = since.filter(|&us| us > 0).or(self.key_interval_us);
             self.last_key = Some(packet.dts);
         }
-        let pending = Pending { at, composition_offset, sync, payload };
+        let pending = Pending { at, stamped: at, composition_offset, sync, payload };
         if self.started {
             self.advance(packet.dts, pending, plan);
         } else if sync {
@@ -256,7 +258,8 @@ impl Lane {
     }
 
     fn advance(&mut self, dts: Timestamp, mut next: Pending, plan: &mut Plan) {
-        let Some(last) = self.pending.as_ref().map(|pending| pending.at) else { return };
+        let Some(pending) = &self.pending else { return };
+        let (last, stamped) = (pending.at, pending.stamped);
         let cuts = self.cuts_before(dts, next.sync, plan);
         let mut natural = next.at - last;
         if self.track.kind == Kind::Audio {
@@ -268,13 +271,24 @@ impl Lane {
                 next.at = if cuts { next.at } else { last + frame };
                 natural = next.at - last;
             } else {
-                natural = frame;
+                // A hole begins where the timestamp of the last frame says, for the same reason.
+                natural = (stamped + frame - last).max(1);
             }
         }
         if next.at <= last || natural > next.at - last {
             return;
         }
-        self.settle(next.at, natural, plan);
+        let early = self.settle(next.at, natural, plan);
+        if early > 0 && !cuts && self.track.kind != Kind::Audio {
+            // The frame before was longer than its part had room for. This one is decoded that much earlier, and
+            // presented when it should be.
+            next.at -= early;
+            next.composition_offset =
+                next.composition_offset.saturating_add(i32::try_from(early).unwrap_or(i32::MAX));
+        } else if early > 0 {
+            self.close_part();
+            self.fill_gap(next.at, plan);
+        }
         if self.cuts_before(dts, next.sync, plan) {
             self.warn_of_skipped_number(dts, plan);
             self.cut(next.at, dts, plan);
@@ -342,10 +356,10 @@ impl Lane {
         });
     }
 
-    /// Gives the pending sample its duration: `natural`, if it fits. Whatever is then missing up to `next` is a
-    /// hole.
-    fn settle(&mut self, next: i64, natural: i64, plan: &mut Plan) {
-        let Some(sample) = self.pending.take() else { return };
+    /// Gives the pending sample its duration: `natural`, or what fits in a part. If it is longer than a whole part,
+    /// what is then missing up to `next` is a hole; else the ticks that are missing are returned.
+    fn settle(&mut self, next: i64, natural: i64, plan: &mut Plan) -> i64 {
+        let Some(sample) = self.pending.take() else { return 0 };
         let target = self.ticks(self.target_us);
         let end = sample.at.saturating_add(natural.min(target));
         if self.overflows(end, plan) && self.window.current().is_some_and(|open| sample.at > open.start) {
@@ -367,15 +381,18 @@ impl Lane {
         });
         self.open_len += duration;
         self.position = sample.at + duration;
-        if self.position < next {
+        let missing = next.saturating_sub(self.position);
+        if missing > 0 && (natural > target || sample.at + natural < next) {
             self.close_part();
             self.fill_gap(next, plan);
-            return;
+            return 0;
         }
         self.last_delta = Some(natural);
-        if self.open_len + self.frame() > target || self.open.len() >= limits::HLS_PART_SAMPLES_MAX {
+        let full = self.open_len + self.frame() > target && self.may_close();
+        if full || self.open_len >= target || self.open.len() >= limits::HLS_PART_SAMPLES_MAX {
             self.close_part();
         }
+        missing
     }
 
     /// Whether the open part is long enough to be closed before its target (L1): 85 % of it, or independent.

@@ -343,11 +343,15 @@ fn reload(lane: &Lane, directives: Option<(u64, Option<u32>)>) -> Option<Answer>
         return None;
     }
     let Some((newest, last)) = window.last() else { return Some(Answer::Wait(WaitFor::Started)) };
-    let (msn, part) = directives?;
+    let track = lane.track.id;
+    let Some((msn, part)) = directives else {
+        // Players that do not know parts take a playlist without a segment for an empty one.
+        let playable = window.all().any(|segment| segment.complete);
+        return (!playable).then_some(Answer::Wait(WaitFor::Segment { track, msn: newest.msn }));
+    };
     if msn > newest.msn.saturating_add(2) {
         return Some(bad_request());
     }
-    let track = lane.track.id;
     let Some(part) = part else {
         let there = msn < newest.msn || (msn == newest.msn && newest.complete);
         return (!there).then_some(Answer::Wait(WaitFor::Segment { track, msn }));

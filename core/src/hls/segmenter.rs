@@ -73,7 +73,7 @@ impl Segmenter {
             boundaries: BTreeMap::new(),
             watermark: None,
             first_msn: 0,
-            date_zero_us: anchor.0.as_micros(),
+            date_zero_us: anchor.dates().as_micros(),
             length_limit_us: target_s * 1_000_000 + 500_000,
             warnings: Vec::new(),
             warned: false,
@@ -135,6 +135,10 @@ impl Segmenter {
         if !same {
             self.end_epoch();
             self.set_tracks(info);
+            return;
+        }
+        for (lane, track) in self.lanes.iter_mut().zip(tracks) {
+            lane.track.clone_from(track);
         }
     }
 

@@ -50,7 +50,8 @@ impl AacConfig {
         read_config(&mut BitReader::new(config)).ok_or(AacError::BadConfig)
     }
 
-    /// Writes the AudioSpecificConfig: two bytes, or five if the rate has no index.
+    /// Writes the AudioSpecificConfig: two bytes, or five if the rate has no index. Object types beyond 30 have
+    /// another form, which is not written.
     pub fn record(&self) -> Bytes {
         let mut bits = u64::from(self.object_type & 0x1f);
         let mut len = 5;

@@ -81,7 +81,8 @@ impl Timestamp {
         }
         let num = i128::from(self.ticks) * i128::from(self.base.num) * i128::from(base.den);
         let den = i128::from(self.base.den) * i128::from(base.num);
-        let ticks = (2 * num + den).div_euclid(2 * den);
+        let (whole, rest) = (num.div_euclid(den), num.rem_euclid(den));
+        let ticks = whole + i128::from(rest >= den - rest);
         Timestamp { ticks: i64::try_from(ticks).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX }), base }
     }
 
@@ -162,6 +163,14 @@ mod tests {
     fn compares_across_timebases() {
         assert_eq!(Timestamp::new(1, Timebase::MILLIS), Timestamp::new(90, Timebase::MPEG));
         assert!(Timestamp::new(1, Timebase::MILLIS) < Timestamp::new(91, Timebase::MPEG));
+    }
+
+    #[test]
+    fn extremes_do_no_harm() {
+        let (coarse, fine) = (Timebase::new(u32::MAX, 1).unwrap(), Timebase::new(1, u32::MAX).unwrap());
+        assert_eq!(Timestamp::new(i64::MIN, coarse).to(fine).ticks(), i64::MIN);
+        assert_eq!(Timestamp::new(i64::MAX, coarse).to(fine).ticks(), i64::MAX);
+        assert_eq!(Timestamp::new(i64::MAX / 4, fine).to(coarse).ticks(), 0);
     }
 
     proptest! {

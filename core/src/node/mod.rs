@@ -1,28 +1,195 @@
 //! The composition: one server process as a value.
+//!
+//! A [`Node`] is made of small machines that do not know each other: publishers, pulls, OVT clients, packagers.
+//! This module moves what one says to where it belongs, in the order of the text, so that the way of a packet can
+//! be read from top to bottom:
+//!
+//! * [`publishing`] and [`pulling`]: where media comes from. Both end in `Node::deliver`.
+//! * [`stream`]: a stream between its source and its takers.
+//! * [`relaying`] and [`viewing`]: where media goes, over OVT and over HTTP.
+//!
+//! No protocol is spoken here, and nothing here assumes that this is the only node of its process.
+
+mod memory;
+mod publishing;
+mod pulling;
+mod relaying;
+mod stream;
+mod timers;
+mod viewing;
+mod waiting;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
 
 use crate::config::Config;
-use crate::io::{Input, Machine, Output};
+use crate::event::{Event, StreamKey};
+use crate::io::{Close, CloseReason, Command, ConnId, Input, Machine, Output, RequestId, Service};
 use crate::time::{Deadline, Now};
+use memory::{Absent, Ended};
+use publishing::Publisher;
+use relaying::Client;
+use stream::{Stream, StreamId};
+use timers::Timers;
 
 /// One server: an origin, an edge, or both, as its configuration says.
 pub struct Node {
-    _config: Config,
+    config: Config,
+    server_id: String,
+    rng: fastrand::Rng,
+    publishers: BTreeMap<ConnId, Publisher>,
+    clients: BTreeMap<ConnId, Client>,
+    pulled: BTreeMap<ConnId, StreamId>,
+    streams: BTreeMap<StreamId, Stream>,
+    names: BTreeMap<StreamKey, StreamId>,
+    parked: BTreeMap<RequestId, StreamId>,
+    absent: Absent,
+    ended: Ended,
+    timers: Timers<Child>,
+    next_stream: u64,
+    next_conn: u64,
+    closing: bool,
+    out: VecDeque<Output>,
+}
+
+/// A machine inside the node that has deadlines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Child {
+    Client(ConnId),
+    Publisher(ConnId),
+    Stream(StreamId),
 }
 
 impl Node {
     /// A node that has heard nothing yet. `seed` is the only source of its randomness.
-    pub fn new(config: Config, _seed: u64, _now: Now) -> Node {
-        Node { _config: config }
+    pub fn new(config: Config, seed: u64, _now: Now) -> Node {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        Node {
+            server_id: server_id(&config.name, &mut rng),
+            config,
+            rng,
+            publishers: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            pulled: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            names: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            absent: Absent::default(),
+            ended: Ended::default(),
+            timers: Timers::new(),
+            next_stream: 0,
+            next_conn: 0,
+            closing: false,
+            out: VecDeque::new(),
+        }
+    }
+
+    fn accepted(&mut self, now: Now, conn: ConnId, service: Service) {
+        match service {
+            Service::Rtmp => self.publisher_accepted(now, conn),
+            Service::Ovt => self.client_accepted(now, conn),
+            // HTTP arrives as requests; a bare connection of it has nothing to say to a node.
+            Service::Http => self.out.push_back(Output::Close { conn, how: Close::Abort }),
+        }
+    }
+
+    fn received(&mut self, now: Now, conn: ConnId, bytes: Bytes) {
+        if self.publishers.contains_key(&conn) {
+            self.publisher_received(now, conn, bytes);
+        } else if let Some(id) = self.pulled.get(&conn).copied() {
+            self.pull_received(now, id, conn, bytes);
+        } else if self.clients.contains_key(&conn) {
+            self.client_received(now, conn, bytes);
+        }
+    }
+
+    fn closed(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
+        self.event(Event::ConnectionLost { conn, reason, at: now.mono });
+        if self.publishers.contains_key(&conn) {
+            self.publisher_gone(now, conn, "the publisher's connection ended");
+        } else if let Some(id) = self.pulled.remove(&conn) {
+            self.pull_closed(now, id, conn, reason);
+        } else {
+            self.client_gone(conn);
+        }
+    }
+
+    /// Ends every session in order and answers every waiting request.
+    fn shut_down(&mut self, now: Now) {
+        self.closing = true;
+        let streams: Vec<StreamId> = self.streams.keys().copied().collect();
+        for id in streams {
+            self.end_stream(now, id, "the server is shutting down");
+        }
+        let publishers: Vec<ConnId> = self.publishers.keys().copied().collect();
+        for conn in publishers {
+            self.publisher_gone(now, conn, "the server is shutting down");
+            self.close(conn, Close::Flush);
+        }
+        let clients: Vec<ConnId> = self.clients.keys().copied().collect();
+        for conn in clients {
+            self.client_gone(conn);
+            self.close(conn, Close::Flush);
+        }
+    }
+
+    fn new_conn(&mut self) -> ConnId {
+        self.next_conn += 2;
+        ConnId(self.next_conn)
+    }
+
+    fn close(&mut self, conn: ConnId, how: Close) {
+        self.out.push_back(Output::Close { conn, how });
+    }
+
+    fn write(&mut self, conn: ConnId, bytes: Bytes) {
+        self.out.push_back(Output::Write { conn, bytes });
+    }
+
+    fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
     }
 }
 
 impl Machine for Node {
-    fn handle(&mut self, _now: Now, _input: Input) {}
-    fn handle_timeout(&mut self, _now: Now) {}
+    fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Accepted { conn, .. } if self.closing => self.close(conn, Close::Abort),
+            Input::Accepted { conn, service, .. } => self.accepted(now, conn, service),
+            Input::Closed { conn, reason } => self.closed(now, conn, reason),
+            Input::Command(Command::Shutdown) => self.shut_down(now),
+            Input::Opened { conn } => self.pull_opened(now, conn),
+            Input::Received { conn, bytes } => self.received(now, conn, bytes),
+            Input::Request { id, request, .. } => self.requested(now, id, &request),
+            Input::RequestGone { id } => self.request_gone(id),
+            Input::Sent { conn, bytes } => self.client_sent(now, conn, bytes),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        while let Some(child) = self.timers.pop_due(now.mono) {
+            match child {
+                Child::Client(conn) => self.client_timeout(now, conn),
+                Child::Publisher(conn) => self.publisher_timeout(now, conn),
+                Child::Stream(id) => self.stream_timeout(now, id),
+            }
+        }
+    }
+
     fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.out.pop_front()
     }
+
     fn poll_timeout(&self) -> Option<Deadline> {
-        None
+        self.timers.next().map(|at| Deadline { at, why: "a child of the node" })
     }
+}
+
+/// The name that DESCRIBE answers give to this server: `<name>_<uuid>`.
+fn server_id(name: &str, rng: &mut fastrand::Rng) -> String {
+    let (a, b, c, d, e) =
+        (rng.u32(..), rng.u16(..), rng.u16(..) & 0x0fff, rng.u16(..) & 0x3fff, rng.u64(..) >> 16);
+    let uuid = format!("{a:08x}-{b:04x}-4{c:03x}-{:04x}-{e:012x}", d | 0x8000);
+    if name.is_empty() { uuid } else { format!("{name}_{uuid}") }
 }

@@ -1,1 +1,375 @@
-//! (being written)
+//! A pulled stream: which origin it comes from, and what happens when that origin is lost.
+//!
+//! A [`Pull`] is one stream's machine. It holds at most two [`link`]s: the active one, whose media viewers see, and
+//! a candidate that is on its way to become active: the only link at the start and after a loss, a second one while
+//! the primary origin is tried again (failback). A candidate becomes active with its first placed packet, so that a
+//! switch never leaves a moment without a source. How often, and when, origins are tried is in [`attempts`].
+//!
+//! It asks for connections and never opens them; it knows nothing of viewers.
+
+mod attempts;
+mod link;
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::config::TimestampMode;
+use crate::event::{Event, Joined, StreamKey};
+use crate::io::{Close, CloseReason, ConnId, Endpoint};
+use crate::limits;
+use crate::media::{Packet, StreamInfo};
+use crate::origin_map::PullProperties;
+use crate::time::{Deadline, Now, Time, soonest};
+use crate::timeline::{Passed, Timeline};
+use crate::url::Url;
+use attempts::{Attempts, Verdict};
+use link::{Link, LinkEvent, Loss};
+
+pub use link::main_track;
+
+/// How a stream is to be pulled.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The origins, the preferred one first; at least one.
+    pub urls: Vec<Url>,
+    /// Timeouts and counts.
+    pub properties: PullProperties,
+    /// Never leave an origin because it is silent.
+    pub persistent: bool,
+    /// Return to the first origin when it is back.
+    pub failback: bool,
+    /// Where the timeline starts.
+    pub timestamps: TimestampMode,
+}
+
+/// What a pull wants, or has.
+#[derive(Debug)]
+pub enum Output {
+    /// End a connection.
+    Close(ConnId, Close),
+    /// Tell the operator.
+    Event(Event),
+    /// The stream describes itself: at its start, and when a new origin describes it differently.
+    Info(StreamInfo),
+    /// Make a connection, and tell it with [`Pull::dialled`] before anything else.
+    Open(Endpoint),
+    /// The stream is given up.
+    Over(Over),
+    /// The next packet, placed on the timeline.
+    Packet(Packet),
+    /// Send bytes.
+    Write(ConnId, Bytes),
+}
+
+/// Why a stream is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// No origin has it.
+    Absent,
+    /// No origin could be reached, or none delivered it.
+    Unreachable,
+}
+
+/// One pulled stream.
+#[derive(Debug)]
+pub struct Pull {
+    key: StreamKey,
+    plan: Plan,
+    rng: fastrand::Rng,
+    timeline: Timeline,
+    info: Option<StreamInfo>,
+    active: Option<Link>,
+    candidate: Option<Link>,
+    attempts: Attempts,
+    /// The wait before the next attempt.
+    retry_at: Option<Time>,
+    next_failback: Time,
+    /// Request ids go on over reconnects (reference: OVT trap 18).
+    next_id: u32,
+    out: VecDeque<Output>,
+}
+
+impl Pull {
+    /// Starts to pull: the first connection is asked for at once. `seed` draws the jitter of retries.
+    pub fn start(now: Now, key: StreamKey, plan: Plan, seed: u64) -> Pull {
+        let mut pull = Pull {
+            attempts: Attempts::new(plan.urls.len(), plan.properties.retry_count),
+            timeline: Timeline::new(plan.timestamps),
+            next_failback: now.mono + plan.properties.failback_interval,
+            rng: fastrand::Rng::with_seed(seed),
+            key,
+            plan,
+            info: None,
+            active: None,
+            candidate: None,
+            retry_at: None,
+            next_id: 1,
+            out: VecDeque::new(),
+        };
+        pull.dial(now, pull.attempts.current());
+        pull
+    }
+
+    /// The connection that [`Output::Open`] asked for has this id.
+    pub fn dialled(&mut self, conn: ConnId) {
+        if let Some(link) = &mut self.candidate {
+            link.conn = Some(conn);
+        }
+    }
+
+    /// The connection stands.
+    pub fn opened(&mut self, now: Now, conn: ConnId) {
+        if let Some(link) = self.link_mut(conn) {
+            link.opened(now);
+        }
+        self.settle(now);
+    }
+
+    /// Bytes came from an origin.
+    pub fn received(&mut self, now: Now, conn: ConnId, bytes: Bytes) {
+        if let Some(link) = self.link_mut(conn) {
+            link.received(now, bytes);
+        }
+        self.settle(now);
+    }
+
+    /// A connection ended or could not be made.
+    pub fn closed(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
+        if let Some(link) = self.link_mut(conn) {
+            link.conn = None;
+            link.closed(reason);
+        }
+        self.settle(now);
+    }
+
+    /// A deadline has come.
+    pub fn handle_timeout(&mut self, now: Now) {
+        let silence = self.silence();
+        for link in self.active.iter_mut().chain(self.candidate.iter_mut()) {
+            link.handle_timeout(now, silence);
+        }
+        if self.retry_at.is_some_and(|at| at <= now.mono) {
+            self.retry_at = None;
+            self.dial(now, self.attempts.current());
+        }
+        if self.failback_due().is_some_and(|deadline| deadline.at <= now.mono) {
+            self.next_failback = now.mono + self.plan.properties.failback_interval;
+            self.dial(now, 0);
+        }
+        self.settle(now);
+    }
+
+    /// Ends the stream for want of use: says STOP to the origin and closes.
+    pub fn stop(&mut self, now: Now) {
+        for link in [self.active.take(), self.candidate.take()].into_iter().flatten() {
+            self.hang_up(now, link);
+        }
+        self.retry_at = None;
+    }
+
+    /// What is wanted next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When there is work to do.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let silence = self.silence();
+        let links = self.active.iter().chain(&self.candidate);
+        links
+            .map(|link| link.poll_timeout(silence))
+            .fold(self.failback_due(), soonest)
+            .into_iter()
+            .chain(self.retry_at.map(|at| Deadline { at, why: "try the next origin" }))
+            .min()
+    }
+
+    /// The URL whose media viewers see.
+    pub fn active_url(&self) -> Option<&Url> {
+        self.active.as_ref().and_then(|link| self.plan.urls.get(link.index))
+    }
+
+    /// How long an origin may be silent before the next one is tried.
+    pub fn no_input_timeout(&self) -> Duration {
+        self.plan.properties.no_input_timeout
+    }
+
+    /// How long the stream is kept when nobody plays it; `None` is for ever.
+    pub fn unused_timeout(&self) -> Option<Duration> {
+        (!self.plan.persistent).then_some(self.plan.properties.unused_timeout)
+    }
+
+    fn silence(&self) -> Option<Duration> {
+        (!self.plan.persistent).then_some(self.plan.properties.no_input_timeout)
+    }
+
+    fn failback_due(&self) -> Option<Deadline> {
+        let away = self.active.as_ref().is_some_and(|link| link.index != 0) && self.candidate.is_none();
+        (self.plan.failback && away)
+            .then_some(Deadline { at: self.next_failback, why: "try the primary origin" })
+    }
+
+    fn link_mut(&mut self, conn: ConnId) -> Option<&mut Link> {
+        self.active.iter_mut().chain(self.candidate.iter_mut()).find(|link| link.conn == Some(conn))
+    }
+
+    fn dial(&mut self, now: Now, index: usize) {
+        let Some(url) = self.plan.urls.get(index) else { return };
+        let Some(endpoint) = url.endpoint() else { return };
+        let patient = !self.timeline.is_started() || self.plan.urls.len() == 1;
+        self.candidate = Some(Link::new(now, index, url, self.next_id, patient));
+        self.out.push_back(Output::Open(endpoint));
+        self.event(Event::PullDialled { key: self.key.clone(), url: url.to_string() });
+    }
+
+    /// Moves what the links have to say to where it belongs, until they are quiet.
+    fn settle(&mut self, now: Now) {
+        loop {
+            if let Some(event) = self.active.as_mut().and_then(Link::poll) {
+                self.active_event(now, event);
+            } else if let Some(event) = self.candidate.as_mut().and_then(Link::poll) {
+                self.candidate_event(now, event);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn active_event(&mut self, now: Now, event: LinkEvent) {
+        match event {
+            LinkEvent::Described(_) => {}
+            LinkEvent::Lost(loss) => {
+                let Some(link) = self.active.take() else { return };
+                let failed = link.index;
+                self.drop_link(link, &loss);
+                if self.candidate.is_none() {
+                    self.attempts.lost(failed);
+                    self.dial(now, self.attempts.current());
+                }
+            }
+            LinkEvent::Packet(packet) => {
+                let Some(link) = &mut self.active else { return };
+                let passed = link.feed.push(&mut self.timeline, now, packet);
+                self.pass(passed);
+            }
+            LinkEvent::Settle => {
+                let Some(link) = &mut self.active else { return };
+                let passed = link.feed.handle_timeout(&mut self.timeline, now);
+                self.pass(passed);
+            }
+            LinkEvent::Write(conn, bytes) => self.out.push_back(Output::Write(conn, bytes)),
+        }
+    }
+
+    fn candidate_event(&mut self, now: Now, event: LinkEvent) {
+        match event {
+            LinkEvent::Described(info) => self.described(info),
+            LinkEvent::Lost(loss) => self.candidate_lost(now, loss),
+            LinkEvent::Packet(packet) => {
+                let Some(link) = &mut self.candidate else { return };
+                let silent_since = self.timeline.last_passed();
+                let passed = link.feed.push(&mut self.timeline, now, packet);
+                self.promote(now, silent_since, passed);
+            }
+            LinkEvent::Settle => {
+                let Some(link) = &mut self.candidate else { return };
+                let silent_since = self.timeline.last_passed();
+                let passed = link.feed.handle_timeout(&mut self.timeline, now);
+                self.promote(now, silent_since, passed);
+            }
+            LinkEvent::Write(conn, bytes) => self.out.push_back(Output::Write(conn, bytes)),
+        }
+    }
+
+    /// A candidate describes the stream. While another origin is active its description waits until it has taken
+    /// over; the first packet of the candidate is what makes it true.
+    fn described(&mut self, info: StreamInfo) {
+        if let Some(link) = &mut self.candidate {
+            link.info = Some(info);
+        }
+    }
+
+    /// The candidate has placed its first packet: viewers see it from here on.
+    fn promote(&mut self, now: Now, silent_since: Option<Time>, passed: Passed) {
+        let Some(joined) = passed.joined else { return self.pass(passed) };
+        if let Some(old) = self.active.take() {
+            self.hang_up(now, old);
+        }
+        let Some(mut link) = self.candidate.take() else { return };
+        self.next_id = link.next_id();
+        self.attempts.succeeded(link.index);
+        self.next_failback = now.mono + self.plan.properties.failback_interval;
+        let url = self.plan.urls.get(link.index).map(Url::to_string).unwrap_or_default();
+        if let Some(info) = link.info.take() {
+            self.announce(info);
+        }
+        self.active = Some(link);
+        let outage = match joined {
+            Joined::First => Duration::ZERO,
+            _ => silent_since.map_or(Duration::ZERO, |since| now.mono.since(since)),
+        };
+        self.event(Event::PullPlaying { key: self.key.clone(), url, outage, joined });
+        self.pass(passed);
+    }
+
+    /// Says what the stream is, unless that was said already.
+    fn announce(&mut self, info: StreamInfo) {
+        if self.info.as_ref() != Some(&info) {
+            self.out.push_back(Output::Info(info.clone()));
+            self.info = Some(info);
+        }
+    }
+
+    fn pass(&mut self, passed: Passed) {
+        self.out.extend(passed.packets.into_iter().map(Output::Packet));
+    }
+
+    fn candidate_lost(&mut self, now: Now, loss: Loss) {
+        let Some(link) = self.candidate.take() else { return };
+        let index = link.index;
+        let answer = loss.answer;
+        self.drop_link(link, &loss);
+        if self.active.is_some() {
+            return;
+        }
+        let silent_for = self.timeline.last_passed().map(|last| now.mono.since(last));
+        match self.attempts.failed(index, answer, silent_for, &mut self.rng) {
+            Verdict::GiveUp(over) => {
+                self.event(Event::PullEnded { key: self.key.clone(), why: loss.why });
+                self.out.push_back(Output::Over(over));
+            }
+            Verdict::Now => self.dial(now, self.attempts.current()),
+            Verdict::After(pause) => self.retry_at = Some(now.mono + pause),
+        }
+    }
+
+    fn drop_link(&mut self, link: Link, loss: &Loss) {
+        self.next_id = link.next_id();
+        let url = self.plan.urls.get(link.index).map(Url::to_string).unwrap_or_default();
+        self.event(Event::PullLost { key: self.key.clone(), url, why: loss.why.clone() });
+        if let Some(conn) = link.conn {
+            self.out.push_back(Output::Close(conn, Close::Abort));
+        }
+    }
+
+    fn hang_up(&mut self, now: Now, mut link: Link) {
+        self.next_id = link.next_id();
+        let Some(conn) = link.conn else { return };
+        match link.farewell(now) {
+            Some(stop) => {
+                self.out.push_back(Output::Write(conn, stop));
+                self.out.push_back(Output::Close(conn, Close::Flush));
+            }
+            None => self.out.push_back(Output::Close(conn, Close::Abort)),
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+}
+
+/// The history that is asked of an origin, in milliseconds: all that a Headwater origin keeps.
+const HISTORY_MS: u32 = limits::HISTORY.as_millis() as u32;

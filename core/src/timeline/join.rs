@@ -220,9 +220,10 @@ impl Mapping {
             }
             return;
         }
-        let ticks = *self.ticks.entry(packet.track).or_insert_with(|| {
-            Timestamp::from_micros(self.offset_us).to(packet.dts.base()).ticks()
-        });
+        let ticks = *self
+            .ticks
+            .entry(packet.track)
+            .or_insert_with(|| Timestamp::from_micros(self.offset_us).to(packet.dts.base()).ticks());
         packet.dts = packet.dts.plus_ticks(ticks);
         packet.pts = packet.pts.plus_ticks(ticks);
         if timeline.tracks.get(&packet.track).is_some_and(|position| packet.dts <= position.last) {

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use headwater_core::config::Diagnostic;
 use headwater_net_real::server::{Binding, bindings};
 use serde_json::json;
 
 use super::USAGE;
-use super::config::{Finding, load};
+use super::config::{load, to_json};
 
 /// Check a configuration without starting anything.
 #[derive(Args)]
@@ -32,21 +33,22 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 
 struct Checked {
     ok: bool,
-    findings: Vec<Finding>,
+    findings: Vec<Diagnostic>,
+    /// What is wrong with the listeners, if anything.
+    listeners: Option<String>,
     bindings: Vec<Binding>,
 }
 
 fn check(file: &str) -> Checked {
     let loaded = match load(file) {
         Ok(loaded) => loaded,
-        Err(findings) => return Checked { ok: false, findings, bindings: Vec::new() },
+        Err(findings) => return Checked { ok: false, findings, listeners: None, bindings: Vec::new() },
     };
-    let mut findings = loaded.warnings;
+    let findings = loaded.warnings;
     match bindings(&loaded.config.listeners) {
-        Ok(bindings) => Checked { ok: true, findings, bindings },
+        Ok(bindings) => Checked { ok: true, findings, listeners: None, bindings },
         Err(error) => {
-            findings.push(Finding::error(file, error.to_string(), ""));
-            Checked { ok: false, findings, bindings: Vec::new() }
+            Checked { ok: false, findings, listeners: Some(error.to_string()), bindings: Vec::new() }
         }
     }
 }
@@ -54,6 +56,9 @@ fn check(file: &str) -> Checked {
 fn print_text(file: &str, checked: &Checked) {
     for finding in &checked.findings {
         eprintln!("{finding}");
+    }
+    if let Some(error) = &checked.listeners {
+        eprintln!("{file}: error: {error}");
     }
     for binding in &checked.bindings {
         println!("would listen on {} ({})", binding.at, binding.element);
@@ -70,7 +75,8 @@ fn print_json(file: &str, checked: &Checked) {
     let report = json!({
         "file": file,
         "ok": checked.ok,
-        "diagnostics": checked.findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
+        "diagnostics": checked.findings.iter().map(to_json).collect::<Vec<_>>(),
+        "error": checked.listeners,
         "listeners": listeners.collect::<Vec<_>>(),
     });
     println!("{report}");

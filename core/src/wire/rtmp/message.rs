@@ -1,6 +1,6 @@
 //! What messages mean (RTMP 1.0 sections 5.4, 6 and 7).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::amf0::{self, Value};
 use super::chunk::control_value;

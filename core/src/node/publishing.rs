@@ -1,0 +1,202 @@
+//! Publishers: encoders that push a stream over RTMP.
+
+use bytes::Bytes;
+
+use crate::config::{Application, RtmpProvider};
+use crate::event::{Event, StreamKey};
+use crate::io::{Close, ConnId};
+use crate::limits::STREAMS_MAX;
+use crate::media::{Kind, StreamInfo};
+use crate::publish;
+use crate::pull::main_track;
+use crate::time::Now;
+use crate::timeline::{Feed, Timeline};
+
+use super::stream::{Source, StreamId};
+use super::{Child, Node};
+
+/// One publisher's connection.
+pub(super) struct Publisher {
+    session: publish::Session,
+    /// The stream that it publishes, once it was let in.
+    pub(super) stream: Option<StreamId>,
+    timeline: Timeline,
+    feed: Feed,
+}
+
+impl Node {
+    pub(super) fn publisher_accepted(&mut self, now: Now, conn: ConnId) {
+        let publisher = Publisher {
+            session: publish::Session::new(now),
+            stream: None,
+            timeline: Timeline::new(Default::default()),
+            feed: Feed::new(None),
+        };
+        self.publishers.insert(conn, publisher);
+        self.publisher_settle(now, conn);
+    }
+
+    pub(super) fn publisher_received(&mut self, now: Now, conn: ConnId, bytes: Bytes) {
+        if let Some(publisher) = self.publishers.get_mut(&conn) {
+            publisher.session.receive(now, bytes);
+        }
+        self.publisher_settle(now, conn);
+    }
+
+    pub(super) fn publisher_timeout(&mut self, now: Now, conn: ConnId) {
+        if let Some(publisher) = self.publishers.get_mut(&conn) {
+            publisher.session.handle_timeout(now);
+        }
+        self.publisher_settle(now, conn);
+    }
+
+    /// Forgets a publisher whose connection is closed or will be; its stream ends.
+    pub(super) fn publisher_gone(&mut self, now: Now, conn: ConnId, why: &str) {
+        self.timers.remove(Child::Publisher(conn));
+        let Some(publisher) = self.publishers.remove(&conn) else { return };
+        if let Some(id) = publisher.stream {
+            self.end_stream(now, id, why);
+        }
+    }
+
+    /// Moves what the session has to say to where it belongs, until it is quiet.
+    fn publisher_settle(&mut self, now: Now, conn: ConnId) {
+        while let Some(output) = self.publishers.get_mut(&conn).and_then(|publisher| publisher.session.poll())
+        {
+            match output {
+                publish::Output::Changed(info) | publish::Output::Started(info) => {
+                    self.published_info(now, conn, info);
+                }
+                publish::Output::Close { how, misbehaved } => {
+                    if let Some(what) = misbehaved {
+                        self.event(Event::PeerMisbehaved { conn, what });
+                    }
+                    self.publisher_gone(now, conn, "the publisher's connection was closed");
+                    self.close(conn, how);
+                }
+                publish::Output::Ended { why } => self.publisher_gone_quietly(now, conn, &why),
+                publish::Output::Packet(packet) => self.published_packet(now, conn, packet),
+                publish::Output::Requested { host, app, stream, query: _ } => {
+                    self.publish_requested(now, conn, &host, &app, stream);
+                }
+                publish::Output::Warning(what) => self.published_warning(conn, what),
+                publish::Output::Write(bytes) => self.write(conn, bytes),
+            }
+        }
+        let due = self.publishers.get(&conn).and_then(|publisher| publisher.session.poll_timeout());
+        self.timers.set(Child::Publisher(conn), due.map(|deadline| deadline.at));
+    }
+
+    /// The publisher ended its stream but not its connection.
+    fn publisher_gone_quietly(&mut self, now: Now, conn: ConnId, why: &str) {
+        let stream = self.publishers.get_mut(&conn).and_then(|publisher| publisher.stream.take());
+        if let Some(id) = stream {
+            self.end_stream(now, id, why);
+        }
+    }
+
+    fn publish_requested(&mut self, now: Now, conn: ConnId, host: &str, app: &str, stream: String) {
+        match self.admit(now, host, app, stream) {
+            Ok((key, app, provider)) => self.let_in(now, conn, key, app, &provider),
+            Err(why) => {
+                if let Some(publisher) = self.publishers.get_mut(&conn) {
+                    publisher.session.refuse(&why);
+                }
+                self.event(Event::PublishRefused { conn, why });
+            }
+        }
+    }
+
+    /// Whether a stream may be published under this name, and if not, why.
+    fn admit(
+        &mut self,
+        now: Now,
+        host: &str,
+        app: &str,
+        stream: String,
+    ) -> Result<(StreamKey, Application, RtmpProvider), String> {
+        let vhost = self
+            .config
+            .vhost_for(host)
+            .ok_or_else(|| format!("No virtual host is named '{host}'; see <Host><Names> in Server.xml."))?;
+        let app =
+            vhost.applications.iter().find(|known| known.name == app).cloned().ok_or_else(|| {
+                format!("There is no application '{app}' in virtual host '{}'.", vhost.name)
+            })?;
+        let provider = app
+            .providers
+            .rtmp
+            .clone()
+            .ok_or_else(|| format!("Application '{}' has no <RTMP> provider in Server.xml.", app.name))?;
+        let key = StreamKey { vhost: vhost.name.clone(), app: app.name.clone(), stream };
+        if let Some(id) = self.names.get(&key).copied() {
+            let publisher = match &self.streams.get(&id).map(|stream| &stream.source) {
+                Some(Source::Publisher(conn)) if !provider.block_duplicate => Some(*conn),
+                _ => None,
+            };
+            let Some(old) = publisher else {
+                return Err(format!(
+                    "A stream named '{}/{}' is being published already.",
+                    key.app, key.stream
+                ));
+            };
+            self.publisher_gone(now, old, "another publisher took the name over");
+            self.close(old, Close::Flush);
+        }
+        if self.streams.len() >= STREAMS_MAX || self.closing {
+            return Err("The server takes no more streams.".to_owned());
+        }
+        Ok((key, app, provider))
+    }
+
+    fn let_in(&mut self, now: Now, conn: ConnId, key: StreamKey, app: Application, provider: &RtmpProvider) {
+        let id = self.add_stream(now, key.clone(), app, Source::Publisher(conn));
+        let Some(publisher) = self.publishers.get_mut(&conn) else { return };
+        publisher.stream = Some(id);
+        publisher.timeline = Timeline::new(provider.timestamps);
+        publisher.session.set_silence(provider.silence);
+        publisher.session.accept();
+        self.event(Event::PublishStarted { key, conn });
+    }
+
+    /// The stream is known. It gets the names that the application's output profile gives.
+    fn published_info(&mut self, now: Now, conn: ConnId, mut info: StreamInfo) {
+        let Some(publisher) = self.publishers.get_mut(&conn) else { return };
+        let Some(id) = publisher.stream else { return };
+        let Some(stream) = self.streams.get(&id) else { return };
+        if stream.info.is_none() {
+            publisher.feed = Feed::new(main_track(&info));
+        }
+        let (video, audio) = &stream.app.track_names;
+        for track in &mut info.tracks {
+            let name = match track.kind {
+                Kind::Video => video,
+                Kind::Audio => audio,
+                Kind::Data | Kind::Subtitle => &None,
+            };
+            if let Some(name) = name {
+                track.name.clone_from(name);
+            }
+        }
+        info.playlists.clone_from(&stream.app.playlists);
+        info.origin_uuid = format!("{}/{}/i", self.server_id, stream.key);
+        self.describe_stream(now, id, info);
+    }
+
+    fn published_warning(&mut self, conn: ConnId, what: String) {
+        let stream = self.publishers.get(&conn).and_then(|publisher| publisher.stream);
+        if let Some(stream) = stream.and_then(|id| self.streams.get(&id)) {
+            let key = stream.key.clone();
+            self.event(Event::StreamWarning { key, what });
+        }
+    }
+
+    fn published_packet(&mut self, now: Now, conn: ConnId, packet: crate::media::Packet) {
+        let Some(publisher) = self.publishers.get_mut(&conn) else { return };
+        let Some(id) = publisher.stream else { return };
+        let passed = publisher.feed.push(&mut publisher.timeline, now, packet);
+        for packet in &passed.packets {
+            self.deliver(now, id, packet);
+        }
+    }
+}

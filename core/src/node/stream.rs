@@ -1,0 +1,265 @@
+//! A stream between its source and its takers.
+
+use std::collections::BTreeSet;
+
+use crate::config::{Application, TimestampMode};
+use crate::event::{Event, StreamKey};
+use crate::hls::{GridAnchor, Packager, PackagerEvent};
+use crate::io::{Close, ConnId, Output};
+use crate::limits::{FROZEN_AFTER, HELD_DESCRIBES_MAX};
+use crate::media::{Kind, Packet, StreamInfo};
+use crate::pull::Pull;
+use crate::relay::{Channel, Offer};
+use crate::time::{Now, Time, Wall};
+
+use super::waiting::Waiting;
+use super::{Child, Node};
+
+/// A stream's number on its node; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct StreamId(pub(super) u64);
+
+/// One stream.
+pub(super) struct Stream {
+    pub(super) key: StreamKey,
+    pub(super) app: Application,
+    pub(super) source: Source,
+    /// What it is, once that is known: from then on it can be played.
+    pub(super) info: Option<StreamInfo>,
+    pub(super) channel: Channel,
+    /// OVT clients that play it.
+    pub(super) clients: BTreeSet<ConnId>,
+    /// OVT clients that wait for it to start.
+    pub(super) describes: Vec<HeldDescribe>,
+    pub(super) packaging: Packaging,
+    /// Viewers that wait for a part.
+    pub(super) waiting: Waiting,
+    pub(super) last_used: Time,
+    /// When a part last became ready.
+    pub(super) last_part: Time,
+}
+
+/// Where a stream comes from.
+pub(super) enum Source {
+    Publisher(ConnId),
+    Pull(Box<Pull>),
+}
+
+/// Whether a stream can be watched over HTTP.
+pub(super) enum Packaging {
+    /// Its first packet has not come.
+    NotYet,
+    /// It can.
+    Packager(Box<Packager>),
+    /// It cannot: none of its tracks can be packaged.
+    Never,
+}
+
+/// A DESCRIBE of a stream that has not started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeldDescribe {
+    pub(super) conn: ConnId,
+    pub(super) id: u32,
+    pub(super) until: Time,
+}
+
+impl Stream {
+    pub(super) fn new(now: Now, key: StreamKey, app: Application, source: Source) -> Stream {
+        Stream {
+            key,
+            app,
+            source,
+            info: None,
+            channel: Channel::default(),
+            clients: BTreeSet::new(),
+            describes: Vec::new(),
+            packaging: Packaging::NotYet,
+            waiting: Waiting::default(),
+            last_used: now.mono,
+            last_part: now.mono,
+        }
+    }
+
+    /// Whether its newest part is so old that a playlist would be a lie.
+    pub(super) fn is_frozen(&self, now: Time) -> bool {
+        let patience = match &self.source {
+            Source::Publisher(_) => FROZEN_AFTER,
+            Source::Pull(pull) => FROZEN_AFTER.max(pull.no_input_timeout() + FROZEN_AFTER / 4),
+        };
+        self.packager().is_some() && now.since(self.last_part) > patience
+    }
+
+    pub(super) fn packager(&self) -> Option<&Packager> {
+        match &self.packaging {
+            Packaging::Packager(packager) => Some(packager),
+            Packaging::Never | Packaging::NotYet => None,
+        }
+    }
+
+    pub(super) fn packager_mut(&mut self) -> Option<&mut Packager> {
+        match &mut self.packaging {
+            Packaging::Packager(packager) => Some(packager),
+            Packaging::Never | Packaging::NotYet => None,
+        }
+    }
+
+    /// The stream says what it is, for the first time or anew.
+    fn describe(&mut self, now: Now, info: StreamInfo) {
+        self.channel.update(&info);
+        if let Some(packager) = self.packager_mut() {
+            packager.update(&info);
+        }
+        self.info = Some(info);
+        self.last_part = now.mono;
+    }
+
+    /// Makes the packager when the first packet says where the stream's timeline is. Segments lie on a grid: that of
+    /// the timestamps themselves where they mean something, else one that is anchored to the wall clock, so that
+    /// numbers go on growing when the stream, or the whole server, starts again.
+    fn begin_packaging(&mut self, now: Now, first_msn: u64, first: &Packet) {
+        let (Some(config), Some(info)) = (&self.app.publishers.llhls, &self.info) else { return };
+        let anchor = match self.timestamps() {
+            TimestampMode::Original | TimestampMode::SystemClock => GridAnchor::at(Wall::from_micros(0)),
+            TimestampMode::ZeroBased => GridAnchor::new(now.wall, first.dts)
+                .with_line_at(first.dts.plus_micros(FIRST_SEGMENT_US), config.segment),
+        };
+        let packager = Packager::new(config, &self.key.app, &self.key.stream, info, anchor, first_msn);
+        self.packaging =
+            packager.map_or(Packaging::Never, |packager| Packaging::Packager(Box::new(packager)));
+    }
+
+    fn timestamps(&self) -> TimestampMode {
+        let providers = &self.app.providers;
+        match &self.source {
+            Source::Publisher(_) => providers.rtmp.as_ref().map(|rtmp| rtmp.timestamps),
+            Source::Pull(_) => providers.ovt.as_ref().map(|ovt| ovt.timestamps),
+        }
+        .unwrap_or_default()
+    }
+}
+
+/// Where the first segment may end, in microseconds: early, because players that do not know parts wait for it.
+const FIRST_SEGMENT_US: i64 = 1_000_000;
+
+impl Node {
+    /// Makes room for a stream under its name.
+    pub(super) fn add_stream(
+        &mut self,
+        now: Now,
+        key: StreamKey,
+        app: Application,
+        source: Source,
+    ) -> StreamId {
+        self.next_stream += 1;
+        let id = StreamId(self.next_stream);
+        self.absent.forget(&key);
+        self.names.insert(key.clone(), id);
+        self.streams.insert(id, Stream::new(now, key, app, source));
+        id
+    }
+
+    /// A source says what its stream is.
+    pub(super) fn describe_stream(&mut self, now: Now, id: StreamId, info: StreamInfo) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.describe(now, info);
+        self.answer_describes(now, id);
+        self.packager_events(now, id);
+    }
+
+    /// The next packet of a stream, on its way to everybody who takes it.
+    pub(super) fn deliver(&mut self, now: Now, id: StreamId, packet: &Packet) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(track) = stream.info.as_ref().and_then(|info| info.track(packet.track)) else { return };
+        if !matches!(track.kind, Kind::Audio | Kind::Video) {
+            return;
+        }
+        if stream.app.publishers.ovt
+            && let Some(unit) = stream.channel.push(track, packet)
+        {
+            for conn in &stream.clients {
+                let Some(session) = self.clients.get_mut(conn).and_then(|client| client.session.as_mut())
+                else {
+                    continue;
+                };
+                if let Offer::Send { bytes, skipped } = session.offer(now.mono, &unit) {
+                    if skipped > 0 {
+                        let key = stream.key.clone();
+                        let event = Event::RelaySkipped { key, conn: *conn, packets: skipped };
+                        self.out.push_back(Output::Event(event));
+                    }
+                    self.out.push_back(Output::Write { conn: *conn, bytes });
+                    self.timers.set(Child::Client(*conn), session.poll_timeout().map(|due| due.at));
+                }
+            }
+        }
+        if let Packaging::NotYet = stream.packaging {
+            let first_msn = self.ended.first_msn(&stream.key);
+            stream.begin_packaging(now, first_msn, packet);
+        }
+        match &mut stream.packaging {
+            Packaging::Never => self.refuse_viewers_of(id),
+            Packaging::NotYet => {}
+            Packaging::Packager(packager) => {
+                packager.push(packet);
+                self.packager_events(now, id);
+            }
+        }
+    }
+
+    /// Tells the world about new parts, and answers those who waited for them.
+    pub(super) fn packager_events(&mut self, now: Now, id: StreamId) {
+        loop {
+            let Some(stream) = self.streams.get_mut(&id) else { return };
+            let Some(event) = stream.packager_mut().and_then(Packager::poll) else { return };
+            let key = stream.key.clone();
+            match event {
+                PackagerEvent::PartReady { track, msn, part } => {
+                    stream.last_part = now.mono;
+                    self.event(Event::PartReady { key, track: track.0, msn, part });
+                    self.answer_waiting(now, id, track, msn, part);
+                }
+                PackagerEvent::Warning(what) => self.event(Event::StreamWarning { key, what }),
+            }
+        }
+    }
+
+    /// A stream is over: everybody who takes it is told, in the way of their protocol.
+    pub(super) fn end_stream(&mut self, now: Now, id: StreamId, why: &str) {
+        let Some(mut stream) = self.streams.remove(&id) else { return };
+        self.names.remove(&stream.key);
+        self.timers.remove(Child::Stream(id));
+        if let Some(last) = stream.packager().and_then(Packager::last_msn) {
+            self.ended.remember(stream.key.clone(), last);
+        }
+        for conn in core::mem::take(&mut stream.clients) {
+            self.client_gone(conn);
+            self.close(conn, Close::Flush);
+        }
+        self.refuse_describes(now, &mut stream);
+        self.refuse_viewers(&mut stream);
+        match &mut stream.source {
+            Source::Publisher(conn) => {
+                if let Some(publisher) = self.publishers.get_mut(conn) {
+                    publisher.stream = None;
+                }
+                self.event(Event::PublishEnded { key: stream.key, why: why.to_owned() });
+            }
+            Source::Pull(pull) => {
+                pull.stop(now);
+                self.pull_outputs_after_end(pull);
+                self.pulled.retain(|_, pulled| *pulled != id);
+            }
+        }
+    }
+
+    /// Notes a DESCRIBE that waits for the stream to start; false if too many wait.
+    pub(super) fn hold_describe(&mut self, id: StreamId, held: HeldDescribe) -> bool {
+        let Some(stream) = self.streams.get_mut(&id) else { return false };
+        if stream.describes.len() >= HELD_DESCRIBES_MAX {
+            return false;
+        }
+        stream.describes.push(held);
+        self.timers.set(Child::Stream(id), Some(held.until));
+        true
+    }
+}

@@ -1,0 +1,206 @@
+//! One connection to one origin: connect, DESCRIBE, PLAY, media, each with its deadline.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::HISTORY_MS;
+use super::attempts::Answer;
+use crate::io::{CloseReason, ConnId};
+use crate::limits::{CONNECT_TIMEOUT, DESCRIBE_TIMEOUT, FIRST_MEDIA_TIMEOUT, PLAY_TIMEOUT};
+use crate::media::{Kind, Packet, StreamInfo, TrackId};
+use crate::time::{Deadline, Now, Time};
+use crate::timeline::Feed;
+use crate::url::Url;
+use crate::wire::ovt;
+
+/// One origin's connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Which of the URLs.
+    pub(super) index: usize,
+    /// The connection, while there is one.
+    pub(super) conn: Option<ConnId>,
+    /// What the origin said the stream is.
+    pub(super) info: Option<StreamInfo>,
+    /// Its media's way onto the timeline.
+    pub(super) feed: Feed,
+    client: ovt::Client,
+    step: Step,
+    since: Time,
+    /// The stream may take its time to start: the origin may have to pull it itself.
+    patient: bool,
+    out: VecDeque<LinkEvent>,
+}
+
+/// How far a link has come, and so what it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Connecting,
+    Describing,
+    Starting,
+    Playing,
+    Lost,
+}
+
+/// What a link has to say.
+#[derive(Debug)]
+pub(super) enum LinkEvent {
+    Described(StreamInfo),
+    Lost(Loss),
+    Packet(Packet),
+    /// The feed's deadline has come.
+    Settle,
+    Write(ConnId, Bytes),
+}
+
+/// Why a link is lost.
+#[derive(Debug)]
+pub(super) struct Loss {
+    pub(super) answer: Answer,
+    pub(super) why: String,
+}
+
+impl Link {
+    pub(super) fn new(now: Now, index: usize, url: &Url, first_id: u32, patient: bool) -> Link {
+        Link {
+            index,
+            conn: None,
+            info: None,
+            feed: Feed::new(None),
+            client: ovt::Client::new(url.full(), first_id, Some(HISTORY_MS)),
+            step: Step::Connecting,
+            since: now.mono,
+            patient,
+            out: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn next_id(&self) -> u32 {
+        self.client.next_id()
+    }
+
+    pub(super) fn opened(&mut self, now: Now) {
+        self.enter(Step::Describing, now);
+        self.client.start(now.wall);
+        self.drain(now);
+    }
+
+    pub(super) fn received(&mut self, now: Now, bytes: Bytes) {
+        if self.step == Step::Lost {
+            return;
+        }
+        if let Err(error) = self.client.receive(bytes, now.wall) {
+            self.drain(now);
+            return self.lose(Answer::Nothing, format!("the origin broke the OVT protocol: {error}"));
+        }
+        self.drain(now);
+    }
+
+    pub(super) fn closed(&mut self, reason: CloseReason) {
+        let what = match reason {
+            CloseReason::Eof => "the origin closed the connection",
+            CloseReason::Refused => "the origin refused the connection: is its OVT port open?",
+            CloseReason::Reset => "the connection broke",
+            CloseReason::TimedOut => "the origin did not answer",
+            CloseReason::Unreachable => "the origin's name does not resolve, or no route leads there",
+        };
+        self.lose(Answer::Nothing, what.to_owned());
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Now, silence: Option<Duration>) {
+        if self.deadline(silence).is_some_and(|deadline| deadline.at <= now.mono) {
+            let waited = now.mono.since(self.since).as_millis();
+            return self.lose(Answer::Nothing, format!("no {} within {waited} ms", self.awaited()));
+        }
+        if self.feed.poll_timeout().is_some_and(|deadline| deadline.at <= now.mono) {
+            self.out.push_back(LinkEvent::Settle);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self, silence: Option<Duration>) -> Option<Deadline> {
+        crate::time::soonest(self.deadline(silence), self.feed.poll_timeout())
+    }
+
+    pub(super) fn poll(&mut self) -> Option<LinkEvent> {
+        self.out.pop_front()
+    }
+
+    /// The last message to the origin, if it is owed one.
+    pub(super) fn farewell(&mut self, now: Now) -> Option<Bytes> {
+        self.client.stop(now.wall)
+    }
+
+    fn enter(&mut self, step: Step, now: Now) {
+        self.step = step;
+        self.since = now.mono;
+    }
+
+    fn awaited(&self) -> &'static str {
+        match self.step {
+            Step::Connecting => "connection",
+            Step::Describing => "answer to DESCRIBE",
+            Step::Starting => "answer to PLAY",
+            Step::Playing | Step::Lost => "media",
+        }
+    }
+
+    fn deadline(&self, silence: Option<Duration>) -> Option<Deadline> {
+        let within = match self.step {
+            Step::Connecting => CONNECT_TIMEOUT,
+            Step::Describing if self.patient => DESCRIBE_TIMEOUT,
+            Step::Describing | Step::Starting => PLAY_TIMEOUT,
+            Step::Playing if self.feed.is_live() => silence?,
+            Step::Playing => silence.unwrap_or(FIRST_MEDIA_TIMEOUT).min(FIRST_MEDIA_TIMEOUT),
+            Step::Lost => return None,
+        };
+        Some(Deadline { at: self.since + within, why: self.awaited() })
+    }
+
+    fn drain(&mut self, now: Now) {
+        while let Some(event) = self.client.poll() {
+            match event {
+                ovt::ClientEvent::Described(description) => self.described(now, description.info),
+                ovt::ClientEvent::Media(packet) => {
+                    self.since = now.mono;
+                    self.out.push_back(LinkEvent::Packet(packet));
+                }
+                ovt::ClientEvent::Playing => self.enter(Step::Playing, now),
+                ovt::ClientEvent::Refused { code, message } => {
+                    let answer = if code == 404 { Answer::Absent } else { Answer::Nothing };
+                    self.lose(answer, format!("the origin answered {code}: {message}"));
+                }
+                ovt::ClientEvent::Retry { .. } => {
+                    self.lose(Answer::Soon, "the origin's stream is only starting".to_owned());
+                }
+                ovt::ClientEvent::Stopped => {
+                    self.lose(Answer::Nothing, "the origin stopped the stream".to_owned());
+                }
+                ovt::ClientEvent::Write(bytes) => {
+                    if let Some(conn) = self.conn {
+                        self.out.push_back(LinkEvent::Write(conn, bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    fn described(&mut self, now: Now, info: StreamInfo) {
+        self.enter(Step::Starting, now);
+        self.feed = Feed::new(main_track(&info));
+        self.out.push_back(LinkEvent::Described(info));
+    }
+
+    fn lose(&mut self, answer: Answer, why: String) {
+        if self.step != Step::Lost {
+            self.step = Step::Lost;
+            self.out.push_back(LinkEvent::Lost(Loss { answer, why }));
+        }
+    }
+}
+
+/// The track whose key frames decide where decoding can start.
+pub fn main_track(info: &StreamInfo) -> Option<TrackId> {
+    info.tracks.iter().find(|track| track.kind == Kind::Video).map(|track| track.id)
+}

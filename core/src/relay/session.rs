@@ -1,0 +1,198 @@
+//! What one OVT client gets.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::Unit;
+use crate::event::StreamKey;
+use crate::limits::{RELAY_QUEUE_HIGH, RELAY_QUEUE_LOW, RELAY_STALL_TIMEOUT};
+use crate::time::{Deadline, Time};
+
+/// The media side of one OVT connection.
+#[derive(Debug)]
+pub struct Session {
+    /// What it plays.
+    pub key: StreamKey,
+    queued: usize,
+    high: usize,
+    state: State,
+    stuck_since: Option<Time>,
+}
+
+#[derive(Debug)]
+enum State {
+    Flowing,
+    /// Nothing is sent until the queue is short and a start comes.
+    Skipping {
+        packets: u64,
+    },
+}
+
+/// What becomes of a unit.
+#[derive(Debug)]
+pub enum Offer {
+    /// Send it. `skipped` packets before it were not sent, if any.
+    Send {
+        /// The bytes.
+        bytes: Bytes,
+        /// How many were left out before it.
+        skipped: u64,
+    },
+    /// Leave it out.
+    Skip,
+}
+
+impl Session {
+    /// A client of the stream `key` to which nothing was sent.
+    pub fn new(key: StreamKey) -> Session {
+        Session { key, queued: 0, high: RELAY_QUEUE_HIGH, state: State::Flowing, stuck_since: None }
+    }
+
+    /// Counts bytes that are sent beside the units.
+    pub fn count(&mut self, bytes: usize) {
+        self.queued += bytes;
+    }
+
+    /// Counts the burst at the start, which may be long without the client being slow.
+    pub fn grant(&mut self, now: Time, bytes: usize) {
+        self.queued += bytes;
+        self.stuck_since = Some(now);
+        self.high = self.high.max(RELAY_QUEUE_HIGH + self.queued);
+    }
+
+    /// Decides about the stream's next unit.
+    pub fn offer(&mut self, now: Time, unit: &Unit) -> Offer {
+        let skipped = match &mut self.state {
+            State::Skipping { packets } if !unit.start || self.queued > RELAY_QUEUE_LOW => {
+                *packets += 1;
+                return Offer::Skip;
+            }
+            State::Skipping { packets } => *packets,
+            State::Flowing if self.queued > self.high => {
+                self.state = State::Skipping { packets: 1 };
+                return Offer::Skip;
+            }
+            State::Flowing => 0,
+        };
+        self.state = State::Flowing;
+        if self.queued == 0 {
+            self.stuck_since = Some(now);
+        }
+        self.queued += unit.bytes.len();
+        Offer::Send { bytes: unit.bytes.clone(), skipped }
+    }
+
+    /// That many bytes have left.
+    pub fn sent(&mut self, now: Time, bytes: usize) {
+        self.queued = self.queued.saturating_sub(bytes);
+        self.high = self.high.min(RELAY_QUEUE_HIGH + self.queued).max(RELAY_QUEUE_HIGH);
+        self.stuck_since = (self.queued > 0).then_some(now);
+    }
+
+    /// Whether the client has taken nothing for so long that it is given up.
+    pub fn is_stuck(&self, now: Time) -> bool {
+        self.poll_timeout().is_some_and(|deadline| deadline.at <= now)
+    }
+
+    /// When it is given up if it takes nothing.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let since = self.stuck_since?;
+        Some(Deadline { at: since + RELAY_STALL_TIMEOUT, why: "OVT client takes nothing" })
+    }
+
+    /// How much of the stream's past a client may ask for.
+    pub fn history(asked_ms: Option<u32>) -> Duration {
+        asked_ms.map_or(Duration::ZERO, |ms| Duration::from_millis(u64::from(ms)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Channel;
+    use super::*;
+    use crate::media::{AudioFormat, Codec, Kind, Packet, Timebase, Timestamp, Track, TrackId, VideoFormat};
+
+    fn units(count: i64, size: usize, gop: i64) -> Vec<Unit> {
+        let track = Track {
+            id: TrackId(0),
+            kind: Kind::Video,
+            codec: Codec::H264,
+            timebase: Timebase::MILLIS,
+            name: String::new(),
+            bitrate: 0,
+            video: VideoFormat::default(),
+            audio: AudioFormat::default(),
+            config: None,
+        };
+        let mut channel = Channel::default();
+        let packet = |n: i64| {
+            let dts = Timestamp::new(n * 40, Timebase::MILLIS);
+            Packet { track: track.id, dts, pts: dts, key: n % gop == 0, data: Bytes::from(vec![0; size]) }
+        };
+        (0..count).filter_map(|n| channel.push(&track, &packet(n))).collect()
+    }
+
+    fn session() -> Session {
+        let name = |text: &str| text.to_owned();
+        Session::new(StreamKey { vhost: name("v"), app: name("a"), stream: name("s") })
+    }
+
+    #[test]
+    fn a_client_that_keeps_up_gets_everything() {
+        let mut session = session();
+        for unit in units(1_000, 100_000, 25) {
+            let Offer::Send { bytes, skipped: 0 } = session.offer(Time::ZERO, &unit) else {
+                panic!("a unit was left out");
+            };
+            session.sent(Time::ZERO, bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_cut_at_the_bound_and_given_up() {
+        let mut session = session();
+        let mut queued = 0;
+        for unit in units(1_000, 100_000, 25) {
+            if let Offer::Send { bytes, .. } = session.offer(Time::ZERO, &unit) {
+                queued += bytes.len();
+            }
+        }
+        assert!(queued <= RELAY_QUEUE_HIGH + 110_000);
+        assert!(!session.is_stuck(Time::ZERO + RELAY_STALL_TIMEOUT / 2));
+        assert!(session.is_stuck(Time::ZERO + RELAY_STALL_TIMEOUT));
+    }
+
+    #[test]
+    fn a_client_that_recovers_goes_on_at_a_key_frame() {
+        let mut session = session();
+        let mut queued = 0;
+        let mut resumed = None;
+        for (n, unit) in units(1_000, 100_000, 25).iter().enumerate() {
+            match session.offer(Time::ZERO, unit) {
+                Offer::Send { bytes, skipped } => {
+                    queued += bytes.len();
+                    if skipped > 0 {
+                        resumed = Some((n, skipped));
+                        break;
+                    }
+                }
+                Offer::Skip => {
+                    session.sent(Time::ZERO, queued);
+                    queued = 0;
+                }
+            }
+        }
+        let (at, skipped) = resumed.expect("the client goes on");
+        assert_eq!(at % 25, 0, "at a key frame");
+        assert!((1..=25).contains(&skipped));
+    }
+
+    #[test]
+    fn a_long_burst_at_the_start_is_not_slowness() {
+        let mut session = session();
+        session.grant(Time::ZERO, 3 * RELAY_QUEUE_HIGH);
+        let unit = &units(2, 1_000, 25)[1];
+        assert!(matches!(session.offer(Time::ZERO, unit), Offer::Send { .. }));
+    }
+}
