@@ -111,6 +111,11 @@ impl Status {
         self.failover
     }
 
+    /// Whether the encoder's stream is on its way to both origins.
+    pub(super) fn is_fed(&self) -> bool {
+        self.origins.iter().all(|origin| origin.fed)
+    }
+
     /// The origin that a kill would hit: the active one, if the other can take over.
     pub(super) fn may_kill(&self) -> Result<Origin, NotNow> {
         let active = self.active.ok_or(NotNow::NothingPlays)?;
