@@ -157,7 +157,7 @@ impl Intake {
         let config = VideoConfig::parse(codec, record)?;
         if self.has_room_for(Kind::Video) {
             self.video = Some(config);
-            self.tell_change();
+            self.tell_change(Kind::Video);
         }
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Intake {
         let config = AudioConfig::parse(record)?;
         if self.has_room_for(Kind::Audio) {
             self.audio = Some(config);
-            self.tell_change();
+            self.tell_change(Kind::Audio);
         }
         Ok(())
     }
@@ -246,7 +246,11 @@ impl Intake {
         track.is_some()
     }
 
-    fn tell_change(&mut self) {
+    /// A configuration changed: of a stream that runs, or before it could start.
+    fn tell_change(&mut self, kind: Kind) {
+        if let Phase::Waiting(held) = &mut self.phase {
+            held.forget(kind);
+        }
         if let Phase::Running(running) = &self.phase {
             self.out.push_back(Output::Changed(self.info(running)));
         }
@@ -358,6 +362,12 @@ impl Prebuffer {
             }
             self.bytes -= self.packets.pop_front().map_or(0, |dropped| dropped.data.len());
         }
+    }
+
+    /// Drops what is coded in a way that is no longer described.
+    fn forget(&mut self, kind: Kind) {
+        self.packets.retain(|packet| packet.kind != kind);
+        self.bytes = self.packets.iter().map(|packet| packet.data.len()).sum();
     }
 
     fn has_video(&self) -> bool {
@@ -523,6 +533,21 @@ mod tests {
         let mut increasing = Increasing::default();
         let times = [0, 40, 40, 39, 80, 2_000, 1_000, 999, 0].map(|dts| increasing.next(dts));
         assert_eq!(times, [0, 40, 41, 42, 80, 2_000, 2_001, 999, 1_000]);
+    }
+
+    #[test]
+    fn the_prebuffer_is_bounded_and_forgets_what_is_not_described_any_more() {
+        let held =
+            |kind, key| Held { kind, dts: 0, composition_ms: 0, key, data: Bytes::from_static(&[0; 9]) };
+        let mut prebuffer = Prebuffer::default();
+        prebuffer.push(held(Kind::Video, false));
+        assert_eq!(prebuffer.packets.len(), 0, "no picture before a key frame");
+        (0..2_000).for_each(|_| prebuffer.push(held(Kind::Audio, true)));
+        assert_eq!((prebuffer.packets.len(), prebuffer.full), (limits::PREBUFFER_PACKETS_MAX, true));
+        assert_eq!(prebuffer.bytes, 9 * limits::PREBUFFER_PACKETS_MAX);
+        prebuffer.push(held(Kind::Video, true));
+        prebuffer.forget(Kind::Audio);
+        assert_eq!((prebuffer.packets.len(), prebuffer.bytes, prebuffer.has_video()), (1, 9, true));
     }
 
     #[test]

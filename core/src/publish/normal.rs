@@ -444,5 +444,12 @@ mod tests {
             }
             let _ = avc().access_unit(&bytes);
         }
+
+        #[test]
+        fn a_damaged_record_does_not_panic(damage in prop::collection::vec((0..AVCC.len(), any::<u8>()), 1..6)) {
+            let mut record = AVCC.to_vec();
+            damage.into_iter().for_each(|(at, value)| record[at] = value);
+            let _ = VideoConfig::parse(VideoCodec::H264, record.into());
+        }
     }
 }

@@ -71,7 +71,7 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Takes bytes of the peer, cut anywhere. Call [`Reader::next`] until it has no more.
+    /// Takes bytes of the peer, cut anywhere. Call [`Reader::read`] until it has no more.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
@@ -82,7 +82,7 @@ impl Reader {
     }
 
     /// The next message that is whole, or `None` if more bytes are needed.
-    pub fn next(&mut self) -> Result<Option<Message>, Error> {
+    pub fn read(&mut self) -> Result<Option<Message>, Error> {
         loop {
             if self.open.is_none() && !self.open_chunk()? {
                 return Ok(None);
@@ -375,7 +375,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read_all(reader: &mut Reader) -> Vec<Message> {
-        std::iter::from_fn(|| reader.next().expect("well-formed chunks")).collect()
+        std::iter::from_fn(|| reader.read().expect("well-formed chunks")).collect()
     }
 
     fn message(timestamp: u32, payload: &[u8]) -> Message {
@@ -422,7 +422,7 @@ mod tests {
             bytes.extend_from_slice(&[0xc2, 0, 0]);
             let mut reader = Reader::default();
             reader.push(&bytes);
-            let read = reader.next().expect("well-formed").expect("whole");
+            let read = reader.read().expect("well-formed").expect("whole");
             assert_eq!((read.timestamp, read.payload.len()), (0x0102_0304, 130));
         }
     }
@@ -433,7 +433,7 @@ mod tests {
         let aborted = chunks(&mut writer, 6, &message(0, &[1; 200]));
         let mut reader = Reader::default();
         reader.push(&aborted[0]);
-        assert_eq!(reader.next(), Ok(None));
+        assert_eq!(reader.read(), Ok(None));
         let mut bytes = BytesMut::new();
         let payload = Bytes::from_static(&[0, 0, 0, 6]);
         writer.write(2, &Message { kind: ABORT, stream: 0, timestamp: 0, payload }, &mut bytes);
@@ -447,21 +447,21 @@ mod tests {
     fn a_peer_cannot_make_us_hold_more_than_the_bounds() {
         let mut reader = Reader::default();
         reader.push(&[6, 0, 0, 0, 0xff, 0xff, 0xff, 9, 1, 0, 0, 0]);
-        assert!(matches!(reader.next(), Err(Error::TooMuch { .. })), "one message");
+        assert!(matches!(reader.read(), Err(Error::TooMuch { .. })), "one message");
 
         let mut reader = Reader::default();
         let many = (0..=limits::RTMP_CHUNK_STREAMS_MAX as u8)
             .flat_map(|id| [0, id, 0, 0, 0, 0, 0, 0, 9, 1, 0, 0, 0])
             .collect::<Vec<_>>();
         reader.push(&many);
-        let error = std::iter::repeat_with(|| reader.next()).find_map(Result::err).expect("a bound");
+        let error = std::iter::repeat_with(|| reader.read()).find_map(Result::err).expect("a bound");
         assert!(matches!(error, Error::TooMuch { .. }), "chunk streams");
 
         let mut reader = Reader::default();
         let mut bytes = BytesMut::new();
         Writer::default().set_chunk_size(0xff_ffff, &mut bytes);
         reader.push(&bytes);
-        assert_eq!(reader.next(), Ok(None));
+        assert_eq!(reader.read(), Ok(None));
         reader.set_chunk_size(&(limits::ACCESS_UNIT_BYTES_MAX as u32 - 1).to_be_bytes()).expect("a size");
         let error = (2..6).find_map(|id| {
             let mut header = vec![id, 0, 0, 0];
@@ -469,7 +469,7 @@ mod tests {
             header.extend_from_slice(&[9, 1, 0, 0, 0]);
             reader.push(&header);
             reader.push(&vec![0; limits::ACCESS_UNIT_BYTES_MAX - 1]);
-            reader.next().err()
+            reader.read().err()
         });
         assert!(matches!(error, Some(Error::TooMuch { .. })), "all messages together");
     }
@@ -478,12 +478,12 @@ mod tests {
     fn headers_out_of_nowhere_and_interruptions_are_errors() {
         let mut reader = Reader::default();
         reader.push(&[0x86, 0, 0, 0]);
-        assert_eq!(reader.next(), Err(Error::NoHeader(6)));
+        assert_eq!(reader.read(), Err(Error::NoHeader(6)));
         let mut reader = Reader::default();
         let first = &chunks(&mut Writer::default(), 6, &message(0, &[1; 200]))[0];
         reader.push(first);
         reader.push(first);
-        assert_eq!(reader.next(), Err(Error::Interrupted(6)));
+        assert_eq!(reader.read(), Err(Error::Interrupted(6)));
     }
 
     /// Messages on four chunk streams, whose chunks are interleaved as `order` says.
@@ -541,7 +541,7 @@ mod tests {
         fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             let mut reader = Reader::default();
             reader.push(&bytes);
-            while let Ok(Some(_)) = reader.next() {}
+            while let Ok(Some(_)) = reader.read() {}
         }
     }
 }

@@ -76,7 +76,7 @@ impl Publisher {
         if self.state == State::Opening && self.connection.is_open() {
             self.connect();
         }
-        while let Some(received) = self.connection.next()? {
+        while let Some(received) = self.connection.read()? {
             self.message(received);
         }
         Ok(())

@@ -66,7 +66,7 @@ impl Connection {
         }
     }
 
-    /// Takes bytes of the peer. Call [`Connection::next`] until it has no more.
+    /// Takes bytes of the peer. Call [`Connection::read`] until it has no more.
     pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let rest;
         let bytes = if self.handshake.is_done() {
@@ -85,8 +85,8 @@ impl Connection {
     }
 
     /// The next message that the conversation has to know about.
-    pub(super) fn next(&mut self) -> Result<Option<Received>, Error> {
-        while let Some(Message { kind, stream, timestamp, payload }) = self.reader.next()? {
+    pub(super) fn read(&mut self) -> Result<Option<Received>, Error> {
+        while let Some(Message { kind, stream, timestamp, payload }) = self.reader.read()? {
             match Body::decode(kind, payload)? {
                 Body::Acknowledgement(_) | Body::Other(_) => {}
                 Body::SetPeerBandwidth(_) => {

@@ -213,6 +213,7 @@ const AGGREGATE: u8 = 22;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::BufMut;
     use proptest::prelude::*;
 
     #[test]

@@ -145,7 +145,7 @@ impl Server {
     /// Reads on until something has to be decided elsewhere.
     fn proceed(&mut self) -> Result<(), Error> {
         while !matches!(self.state, State::Deciding { .. } | State::Finished) {
-            let Some(received) = self.connection.next()? else { return Ok(()) };
+            let Some(received) = self.connection.read()? else { return Ok(()) };
             self.message(received)?;
         }
         let ahead = self.connection.buffered();
