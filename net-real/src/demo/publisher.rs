@@ -131,23 +131,27 @@ fn live_metadata(script: &[u8]) -> Vec<(String, Value)> {
     fields.iter().filter(|(name, _)| name != "duration" && name != "filesize").cloned().collect()
 }
 
-/// When the stream began: the moment of timestamp zero.
+/// The encoder's clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Epoch(Instant);
+pub(super) struct Epoch {
+    /// When the stream begins.
+    start: Instant,
+}
 
 impl Epoch {
     /// A stream that begins in a moment, when the origins have answered.
     pub(super) fn soon() -> Epoch {
-        Epoch(Instant::now() + START_DELAY)
+        Epoch { start: Instant::now() + START_DELAY }
     }
 
-    /// The media time that is sent at that moment; zero before the stream began.
+    /// The media time that is sent at that moment; until the stream begins, its first.
     pub(super) fn media_time(self, at: Instant) -> Duration {
-        at.saturating_duration_since(self.0)
+        FIRST_TIMESTAMP + at.saturating_duration_since(self.start)
     }
 
+    /// When the access unit with this timestamp is sent.
     fn when(self, timestamp_ms: u64) -> Instant {
-        self.0 + Duration::from_millis(timestamp_ms)
+        self.start + Duration::from_millis(timestamp_ms).saturating_sub(FIRST_TIMESTAMP)
     }
 }
 
@@ -181,6 +185,10 @@ enum Lost {
     #[error("it refused the stream: {0}")]
     Refused(String),
 }
+
+/// The encoder has run for an hour: a whole number of rounds, so that the clip starts at its beginning. From zero on, the
+/// first segment would have the number 0, and while that is the newest, hls.js (1.6) does not use blocking reloads.
+const FIRST_TIMESTAMP: Duration = Duration::from_secs(3600);
 
 /// How long the two origins have to answer before the stream begins.
 const START_DELAY: Duration = Duration::from_millis(250);
@@ -304,6 +312,7 @@ mod tests {
     fn the_clip_is_as_long_as_its_frames() {
         let clip = clip();
         assert_eq!(clip.round_ms, 8_000);
+        assert_eq!(FIRST_TIMESTAMP.as_millis() % 8_000, 0, "the stream begins with the clip");
         assert_eq!(clip.headers.len(), 2);
         let field =
             |name| clip.metadata.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_number());
@@ -383,7 +392,7 @@ mod tests {
         let (notices, mut noticed) = Notices::new();
         let epoch = Epoch::soon();
         let publishing = tokio::spawn(publish(Arc::new(clip()), epoch, Origin::B, port, notices));
-        for first_timestamp in [0, 1_000] {
+        for first_timestamp in [3_600_000, 3_601_000] {
             let got = timeout(Duration::from_secs(20), origin(&listener, 20)).await.unwrap();
             let headers: Vec<TagKind> = got[..2].iter().map(|(kind, _, _)| *kind).collect();
             assert!(headers.contains(&TagKind::Audio) && headers.contains(&TagKind::Video));

@@ -246,27 +246,27 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// A record that starts at media time 0, and a way to tell it of half-second parts: when each arrived, and when
-    /// its media ends.
+    /// A record that is told of half-second parts: when each arrived, and when its media ends, both from the stream's
+    /// beginning on.
     struct Story {
         record: Record,
         start: Instant,
+        first: Duration,
     }
 
     impl Story {
         fn new() -> Story {
             let epoch = Epoch::soon();
-            let mut start = Instant::now();
-            while epoch.media_time(start).is_zero() {
-                start += ms(1);
-            }
-            start -= epoch.media_time(start);
-            Story { record: Record::new(epoch), start }
+            let now = Instant::now();
+            let first = epoch.media_time(now);
+            let later = now + Duration::from_secs(10);
+            Story { record: Record::new(epoch), start: later - (epoch.media_time(later) - first), first }
         }
 
         fn parts(mut self, parts: &[(u64, u64)]) -> Story {
             for (at, end) in parts {
-                let media = Span { start: ms(end - 500), last: ms(end - 33), end: ms(*end) };
+                let [start, last, end] = [end - 500, end - 33, *end].map(|at| self.first + ms(at));
+                let media = Span { start, last, end };
                 self.record.take(Seen::Part { track: Track::Video, at: self.start + ms(*at), media });
             }
             self
