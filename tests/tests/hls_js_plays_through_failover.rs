@@ -63,6 +63,8 @@ fn watch_the_loss(no_input_failover_ms: Option<u32>, lose: fn(&mut Process)) -> 
         after.frames,
         after.all["errors"]
     );
+    println!("{:#}", after.all["log"]);
+    println!("{:#}", after.all["stalls"]);
     assert_eq!(after.fatal, Vec::<String>::new(), "hls.js gave up: {:?}", after.all);
     let played = after.current_time - before.current_time;
     let slack = after.longest_stall() + GRACE + GRACE;

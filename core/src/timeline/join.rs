@@ -82,10 +82,10 @@ impl Feed {
         joining.hold(self.main, now, packet);
         if !timeline.is_started() {
             self.start_first(timeline, now, &mut passed);
-        } else if joining.recognise(timeline) {
-            self.start_recognised(timeline, now, &mut passed);
+        } else if let Some(offset_us) = joining.recognise(timeline, now) {
+            self.start_recognised(timeline, now, offset_us, &mut passed);
         } else if joining.held.len() >= HELD_PACKETS_MAX {
-            self.start_at_key_frame(timeline, now, &mut passed);
+            self.settle(timeline, now, &mut passed);
         }
         passed
     }
@@ -94,7 +94,7 @@ impl Feed {
     pub fn handle_timeout(&mut self, timeline: &mut Timeline, now: Now) -> Passed {
         let mut passed = Passed::default();
         if self.poll_timeout().is_some_and(|deadline| deadline.at <= now.mono) {
-            self.start_at_key_frame(timeline, now, &mut passed);
+            self.settle(timeline, now, &mut passed);
         }
         passed
     }
@@ -122,11 +122,20 @@ impl Feed {
         self.go_live(timeline, now, Mapping::new(offset_us, false, true), held, passed, Joined::First);
     }
 
+    /// The source has shown what it has: it is joined with what it has shown, one way or the other.
+    fn settle(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
+        let State::Joining(joining) = &self.state else { return };
+        match joining.likely_offset(timeline, now) {
+            Some(offset_us) => self.start_recognised(timeline, now, offset_us, passed),
+            None => self.start_at_key_frame(timeline, now, passed),
+        }
+    }
+
     /// The source carries what was carried before: it goes on at the very next access unit.
-    fn start_recognised(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
+    fn start_recognised(&mut self, timeline: &mut Timeline, now: Now, offset_us: i64, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
         let held = mem::take(&mut joining.held);
-        let mapping = Mapping::new(joining.offset_us, true, false);
+        let mapping = Mapping::new(offset_us, true, false);
         self.go_live(timeline, now, mapping, held, passed, Joined::Exact);
     }
 
@@ -178,19 +187,58 @@ impl Joining {
         }
     }
 
-    /// Whether the packets held so far are known, all at the same offset. One large access unit is proof enough;
-    /// small ones must agree with each other.
-    fn recognise(&mut self, timeline: &Timeline) -> bool {
-        let Some(packet) = self.held.last() else { return false };
-        let Some(place) = timeline.memory.place(fingerprint(packet)) else { return false };
+    /// The offset of the source, if the packets held so far leave no doubt: they were there once only, all at the
+    /// same offset, and so lately that a programme that loops would have been there twice. One large access unit is
+    /// proof enough; small ones must agree with each other.
+    fn recognise(&mut self, timeline: &Timeline, now: Now) -> Option<i64> {
+        let packet = self.held.last()?;
+        let place = timeline.memory.only_place(fingerprint(packet))?;
+        let age_us = timeline.live_us(now)? - place.as_micros();
+        if age_us >= timeline.memory.span_us() / 2 {
+            return None;
+        }
         let offset_us = place.micros_since(packet.dts);
         if (offset_us - self.offset_us).abs() > OFFSET_AGREES_US {
             self.votes = 0;
         }
         self.offset_us = offset_us;
-        self.votes += if packet.data.len() >= PROOF_BYTES { VOTES_NEEDED } else { 1 };
-        self.votes >= VOTES_NEEDED
+        self.votes += votes(packet);
+        (self.votes >= VOTES_NEEDED).then_some(offset_us)
     }
+
+    /// The offset at which the packets held are known and their newest one is where the timeline's live edge
+    /// should be by now. Of the many offsets that fit a programme that repeats itself, it is the one that fits
+    /// the clock.
+    fn likely_offset(&self, timeline: &Timeline, now: Now) -> Option<i64> {
+        let live_us = timeline.live_us(now)?;
+        let newest_us = self.held.iter().map(|packet| packet.dts.as_micros()).max()?;
+        let mut offsets: BTreeMap<i64, u32> = BTreeMap::new();
+        for packet in &self.held {
+            for place in timeline.memory.places(fingerprint(packet)) {
+                let offset_us = place.micros_since(packet.dts);
+                if (newest_us + offset_us - live_us).abs() > LIVE_AGREES_US {
+                    continue;
+                }
+                let near =
+                    offsets.range_mut(offset_us - OFFSET_AGREES_US..=offset_us + OFFSET_AGREES_US).next();
+                match near {
+                    Some((_, count)) => *count += votes(packet),
+                    None => *offsets.entry(offset_us).or_default() += votes(packet),
+                }
+            }
+        }
+        let off_by = |offset_us: i64| (newest_us + offset_us - live_us).abs();
+        offsets
+            .into_iter()
+            .filter(|(_, count)| *count >= VOTES_NEEDED)
+            .map(|(offset_us, _)| offset_us)
+            .min_by_key(|offset_us| off_by(*offset_us))
+    }
+}
+
+/// What a packet that is known is worth.
+fn votes(packet: &Packet) -> u32 {
+    if packet.data.len() >= PROOF_BYTES { VOTES_NEEDED } else { 1 }
 }
 
 impl Mapping {
@@ -241,10 +289,9 @@ impl Mapping {
 
     /// Whether an earlier source delivered this very packet. If so, the offset of its track is exact from here on.
     fn is_repeated(&mut self, timeline: &Timeline, fingerprint: u64, packet: &Packet) -> bool {
-        let Some(place) = timeline.memory.place(fingerprint) else { return false };
-        if (place.micros_since(packet.dts) - self.offset_us).abs() > OFFSET_AGREES_US {
-            return false;
-        }
+        let agrees =
+            |place: &&Timestamp| (place.micros_since(packet.dts) - self.offset_us).abs() <= OFFSET_AGREES_US;
+        let Some(place) = timeline.memory.places(fingerprint).iter().find(agrees) else { return false };
         if place.base() == packet.dts.base() {
             self.ticks.insert(packet.track, place.ticks() - packet.dts.ticks());
         }
@@ -259,6 +306,8 @@ fn is_start(main: Option<TrackId>, packet: &Packet) -> bool {
 
 /// Offsets that differ by less are the same offset, rounded differently.
 const OFFSET_AGREES_US: i64 = 2_000;
+/// How far the live edges of two origins may be apart, in microseconds.
+const LIVE_AGREES_US: i64 = 1_500_000;
 /// An access unit of this size is not there twice by chance.
 const PROOF_BYTES: usize = 512;
 const VOTES_NEEDED: u32 = 3;

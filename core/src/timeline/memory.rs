@@ -15,40 +15,49 @@ pub(super) fn fingerprint(packet: &Packet) -> u64 {
 /// A bounded memory of fingerprints.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    order: VecDeque<u64>,
-    places: BTreeMap<u64, Place>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    dts: Timestamp,
-    times: u32,
+    order: VecDeque<(u64, Timestamp)>,
+    /// Where each content was placed, oldest first. What repeats itself (silence, a still picture, a looping
+    /// programme) has more than one place.
+    places: BTreeMap<u64, Vec<Timestamp>>,
 }
 
 impl Memory {
     /// Remembers that a packet with this content was placed at `dts`.
     pub(super) fn remember(&mut self, fingerprint: u64, dts: Timestamp) {
         if self.order.len() == MEMORY_ACCESS_UNITS
-            && let Some(oldest) = self.order.pop_front()
+            && let Some((oldest, _)) = self.order.pop_front()
         {
             self.forget_once(oldest);
         }
-        self.order.push_back(fingerprint);
-        let place = self.places.entry(fingerprint).or_insert(Place { dts, times: 0 });
-        place.dts = dts;
-        place.times += 1;
+        self.order.push_back((fingerprint, dts));
+        self.places.entry(fingerprint).or_default().push(dts);
     }
 
-    /// Where the packet with this content was placed, if it was there exactly once: digital silence and still
-    /// pictures repeat themselves and tell nothing about time.
-    pub(super) fn place(&self, fingerprint: u64) -> Option<Timestamp> {
-        self.places.get(&fingerprint).filter(|place| place.times == 1).map(|place| place.dts)
+    /// Every place at which a packet with this content was.
+    pub(super) fn places(&self, fingerprint: u64) -> &[Timestamp] {
+        self.places.get(&fingerprint).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where the packet with this content was placed, if it was there exactly once.
+    pub(super) fn only_place(&self, fingerprint: u64) -> Option<Timestamp> {
+        match self.places(fingerprint) {
+            [place] => Some(*place),
+            _ => None,
+        }
+    }
+
+    /// How much media is remembered, in microseconds.
+    pub(super) fn span_us(&self) -> i64 {
+        match (self.order.front(), self.order.back()) {
+            (Some((_, first)), Some((_, last))) => last.micros_since(*first),
+            _ => 0,
+        }
     }
 
     fn forget_once(&mut self, fingerprint: u64) {
-        if let Some(place) = self.places.get_mut(&fingerprint) {
-            place.times -= 1;
-            if place.times == 0 {
+        if let Some(places) = self.places.get_mut(&fingerprint) {
+            places.remove(0);
+            if places.is_empty() {
                 self.places.remove(&fingerprint);
             }
         }

@@ -147,6 +147,50 @@ fn pictures_that_repeat_themselves_prove_nothing() {
     assert!(other.push(&mut timeline, at(2_010), still(90_000, true)).joined.is_none());
 }
 
+/// A programme of eight seconds that loops: every frame is there again and again.
+fn looped(n: i64, shift: i64) -> Packet {
+    let key = n % 25 == 0;
+    packet(VIDEO, n * 40 - shift, key, payload(n % 200, if key { 2_000 } else { 300 }))
+}
+
+#[test]
+fn a_programme_that_loops_is_joined_where_the_clock_says() {
+    for (last, silent) in [(320, 0), (320, 3_000), (900, 40), (900, 2_900)] {
+        let mut timeline = Timeline::new(TimestampMode::ZeroBased);
+        let mut feed = Feed::new(Some(VIDEO));
+        for n in 0..=last {
+            feed.push(&mut timeline, at(n as u64 * 40), looped(n, 0));
+        }
+        let live = last + silent / 40;
+        let clock = (last * 40 + silent) as u64;
+        let mut other = Feed::new(Some(VIDEO));
+        let mut out = Vec::new();
+        for n in (live - 120) / 25 * 25..=live {
+            out.extend(other.push(&mut timeline, at(clock), looped(n, 54_321)).packets);
+        }
+        let passed = other.handle_timeout(&mut timeline, at(clock + 10));
+        out.extend(passed.packets);
+        out.extend(other.push(&mut timeline, at(clock + 40), looped(live + 1, 54_321)).packets);
+        assert_eq!(millis(&out), (last + 1..=live + 1).map(|n| n * 40).collect::<Vec<_>>(), "{silent}");
+    }
+}
+
+#[test]
+fn the_repetition_of_a_loop_is_not_taken_for_the_past() {
+    let mut timeline = Timeline::new(TimestampMode::ZeroBased);
+    let mut feed = Feed::new(Some(VIDEO));
+    for n in 0..=320 {
+        feed.push(&mut timeline, at(n as u64 * 40), looped(n, 0));
+    }
+    // An origin without a history: its media begins five seconds after the loss, at a key frame.
+    let mut other = Feed::new(Some(VIDEO));
+    let first = 450;
+    assert!(other.push(&mut timeline, at(18_000), looped(first, 0)).joined.is_none());
+    let passed = other.handle_timeout(&mut timeline, at(18_010));
+    assert_eq!(passed.joined, Some(Joined::KeyFrame));
+    assert_eq!(millis(&passed.packets), [18_010]);
+}
+
 #[test]
 fn the_audio_of_a_recognised_origin_goes_on_too() {
     let sound = |n: i64, shift| packet(AUDIO, n * 21 - shift, true, payload(n + 10_000, 150));
