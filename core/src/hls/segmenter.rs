@@ -77,6 +77,7 @@ impl Segmenter {
             length_limit_us: target_s * 1_000_000 + 500_000,
             warnings: Vec::new(),
             warned: false,
+            forced_cuts: 0,
         };
         let mut segmenter = Segmenter {
             lanes: Vec::new(),

@@ -10,7 +10,7 @@ use crate::limits::{FROZEN_AFTER, HELD_DESCRIBES_MAX};
 use crate::media::{Kind, Packet, StreamInfo};
 use crate::pull::Pull;
 use crate::relay::{Channel, Offer};
-use crate::time::{Now, Time, Wall};
+use crate::time::{Now, Time};
 
 use super::waiting::Waiting;
 use super::{Child, Node};
@@ -119,7 +119,7 @@ impl Stream {
     fn begin_packaging(&mut self, now: Now, first_msn: u64, first: &Packet) {
         let (Some(config), Some(info)) = (&self.app.publishers.llhls, &self.info) else { return };
         let anchor = match self.timestamps() {
-            TimestampMode::Original | TimestampMode::SystemClock => GridAnchor::at(Wall::from_micros(0)),
+            TimestampMode::Original | TimestampMode::SystemClock => GridAnchor::of_timestamps(config.segment),
             TimestampMode::ZeroBased => GridAnchor::new(now.wall, first.dts)
                 .with_line_at(first.dts.plus_micros(FIRST_SEGMENT_US), config.segment),
         };

@@ -151,7 +151,8 @@ impl Feed {
         let key_us = held[0].dts.as_micros();
         let newest_us = held.iter().map(|packet| packet.dts.as_micros()).max().unwrap_or(key_us);
         let live_us = timeline.live_us(now).unwrap_or(0) - (newest_us - key_us);
-        let place_us = timeline.next_us(held[0].track).unwrap_or(0).max(live_us);
+        let next_us = timeline.next_us(held[0].track).unwrap_or(0);
+        let place_us = if live_us - next_us > SEAMLESS_US { live_us } else { next_us };
         let mapping = Mapping::new(place_us - key_us, false, true);
         self.go_live(timeline, now, mapping, held, passed, Joined::KeyFrame);
     }
@@ -308,6 +309,9 @@ fn is_start(main: Option<TrackId>, packet: &Packet) -> bool {
 const OFFSET_AGREES_US: i64 = 2_000;
 /// How far the live edges of two origins may be apart, in microseconds.
 const LIVE_AGREES_US: i64 = 1_500_000;
+/// A hole that would be shorter than this, in microseconds, is not left: no viewer can tell, but every player has to
+/// get over it.
+const SEAMLESS_US: i64 = 250_000;
 /// An access unit of this size is not there twice by chance.
 const PROOF_BYTES: usize = 512;
 const VOTES_NEEDED: u32 = 3;
