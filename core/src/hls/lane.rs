@@ -146,10 +146,11 @@ impl Lane {
             _ => i32::try_from(pts.saturating_sub(at)).unwrap_or(0),
         };
         let sync = packet.key || self.track.kind == Kind::Audio;
-        if sync && self.track.kind != Kind::Audio {
-            if let Some(last) = self.last_key.replace(packet.dts) {
-                self.key_intervals_us = [Some(packet.dts.micros_since(last)), self.key_intervals_us[0]];
-            }
+        if sync
+            && self.track.kind != Kind::Audio
+            && let Some(last) = self.last_key.replace(packet.dts)
+        {
+            self.key_intervals_us = [Some(packet.dts.micros_since(last)), self.key_intervals_us[0]];
         }
         let pending = Pending { at, stamped: at, composition_offset, sync, payload };
         if self.started {

@@ -112,7 +112,7 @@ impl Link {
     pub(super) fn handle_timeout(&mut self, now: Now, silence: Option<Duration>) {
         if self.deadline(silence).is_some_and(|deadline| deadline.at <= now.mono) {
             let waited = now.mono.since(self.since).as_millis();
-            return self.lose(Answer::Nothing, format!("no {} within {waited} ms", self.awaited()));
+            return self.lose(Answer::Nothing, format!("no {} within {waited} ms", self.expected()));
         }
         if self.feed.poll_timeout().is_some_and(|deadline| deadline.at <= now.mono) {
             self.out.push_back(LinkEvent::Settle);
@@ -137,7 +137,7 @@ impl Link {
         self.since = now.mono;
     }
 
-    fn awaited(&self) -> &'static str {
+    fn expected(&self) -> &'static str {
         match self.step {
             Step::Connecting => "connection",
             Step::Describing => "answer to DESCRIBE",
@@ -155,7 +155,7 @@ impl Link {
             Step::Playing => silence.unwrap_or(FIRST_MEDIA_TIMEOUT).min(FIRST_MEDIA_TIMEOUT),
             Step::Lost => return None,
         };
-        Some(Deadline { at: self.since + within, why: self.awaited() })
+        Some(Deadline { at: self.since + within, why: self.expected() })
     }
 
     fn drain(&mut self, now: Now) {
