@@ -29,7 +29,7 @@ impl Node {
         let publisher = Publisher {
             session: publish::Session::new(now),
             stream: None,
-            timeline: Timeline::new(Default::default()),
+            timeline: Timeline::forgetful(Default::default()),
             feed: Feed::new(None),
         };
         self.publishers.insert(conn, publisher);
@@ -153,7 +153,7 @@ impl Node {
         let id = self.add_stream(now, key.clone(), app, Source::Publisher(conn));
         let Some(publisher) = self.publishers.get_mut(&conn) else { return };
         publisher.stream = Some(id);
-        publisher.timeline = Timeline::new(provider.timestamps);
+        publisher.timeline = Timeline::forgetful(provider.timestamps);
         publisher.session.set_silence(provider.silence);
         publisher.session.accept();
         self.event(Event::PublishStarted { key, conn });

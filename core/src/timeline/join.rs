@@ -261,9 +261,9 @@ impl Mapping {
         mut packet: Packet,
         out: &mut Vec<Packet>,
     ) {
-        let fingerprint = fingerprint(&packet);
+        let fingerprint = timeline.recalls.then(|| fingerprint(&packet));
         self.last_in.insert(packet.track, packet.dts);
-        if self.overlaps && self.is_repeated(timeline, fingerprint, &packet) {
+        if self.overlaps && fingerprint.is_some_and(|it| self.is_repeated(timeline, it, &packet)) {
             if Some(packet.track) == main || main.is_none() {
                 self.decodable = true;
             }
@@ -291,8 +291,8 @@ impl Mapping {
     /// Whether an earlier source delivered this very packet. If so, the offset of its track is exact from here on.
     fn is_repeated(&mut self, timeline: &Timeline, fingerprint: u64, packet: &Packet) -> bool {
         let agrees =
-            |place: &&Timestamp| (place.micros_since(packet.dts) - self.offset_us).abs() <= OFFSET_AGREES_US;
-        let Some(place) = timeline.memory.places(fingerprint).iter().find(agrees) else { return false };
+            |place: &Timestamp| (place.micros_since(packet.dts) - self.offset_us).abs() <= OFFSET_AGREES_US;
+        let Some(place) = timeline.memory.places(fingerprint).find(agrees) else { return false };
         if place.base() == packet.dts.base() {
             self.ticks.insert(packet.track, place.ticks() - packet.dts.ticks());
         }
