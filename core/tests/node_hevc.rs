@@ -20,8 +20,7 @@ const CONN: ConnId = ConnId(1);
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 40_000);
 
 fn config() -> Config {
-    let rtmp =
-        RtmpProvider { timestamps: TimestampMode::ZeroBased, block_duplicate: true, silence: None };
+    let rtmp = RtmpProvider { timestamps: TimestampMode::ZeroBased, block_duplicate: true, silence: None };
     let app = Application {
         name: "live".to_owned(),
         providers: Providers { ovt: None, rtmp: Some(rtmp) },
@@ -41,7 +40,10 @@ fn config() -> Config {
 }
 
 fn at(ms: u64) -> Now {
-    Now { mono: Time::from_micros(ms * 1_000), wall: Wall::from_micros(1_700_000_000_000_000 + ms as i64 * 1_000) }
+    Now {
+        mono: Time::from_micros(ms * 1_000),
+        wall: Wall::from_micros(1_700_000_000_000_000 + ms as i64 * 1_000),
+    }
 }
 
 /// A node and its one publisher, joined byte by byte.
@@ -70,8 +72,12 @@ impl Stage {
             while let Some(output) = self.node.poll_output() {
                 quiet = false;
                 match output {
-                    Output::Write { bytes, .. } => self.publisher.receive(&bytes).expect("the node speaks RTMP"),
-                    Output::Event(Event::PartReady { track, msn, part, .. }) => self.parts.push((track, msn, part)),
+                    Output::Write { bytes, .. } => {
+                        self.publisher.receive(&bytes).expect("the node speaks RTMP")
+                    }
+                    Output::Event(Event::PartReady { track, msn, part, .. }) => {
+                        self.parts.push((track, msn, part))
+                    }
                     Output::Respond { response, .. } => self.answers.push_back(response),
                     Output::Close { .. } | Output::Event(_) | Output::Open { .. } => {}
                 }
@@ -83,7 +89,8 @@ impl Stage {
     }
 
     fn get(&mut self, path: &str) -> http::Response<Body> {
-        let request = http::Request::get(path).header("host", "origin.example.com").body(()).expect("a request");
+        let request =
+            http::Request::get(path).header("host", "origin.example.com").body(()).expect("a request");
         self.node.handle(at(self.now), Input::Request { id: RequestId(1), peer: PEER, request });
         self.settle();
         self.answers.pop_front().expect("an answer")
