@@ -12,6 +12,7 @@ use headwater_core::time::{Now, Time};
 use headwater_net_sim::encoder::{Encoder, Source, Target};
 use headwater_net_sim::playlist::{Master, Media};
 use headwater_net_sim::rtmp::Rtmp;
+use headwater_net_sim::viewer::Record;
 use headwater_net_sim::{Boot, Fact, HostId, Latency, Viewer, World};
 
 /// Two origins, an edge that knows both, and an encoder that feeds both.
@@ -87,6 +88,19 @@ impl Cluster {
         };
         let prober = world.prober("prober");
         Cluster { world, origin_a, origin_b, edge, encoder, prober }
+    }
+
+    /// A cluster that has played for `warm_up`, and its viewer.
+    ///
+    /// # Panics
+    /// If the edge did not find the stream, or lost it.
+    pub fn playing(seed: u64, plan: &Plan, warm_up: Duration) -> (Cluster, HostId) {
+        let mut cluster = Cluster::new(seed, plan);
+        cluster.world.run_for(START);
+        let viewer = cluster.viewer("viewer");
+        cluster.world.run_for(warm_up);
+        assert_eq!(cluster.switches().len(), 1, "{}", cluster.world.story(60));
+        (cluster, viewer)
     }
 
     /// Adds an edge that knows the servers of these two names.
@@ -175,6 +189,11 @@ impl Cluster {
         self.ask(&master_url("edge", STREAM)).0
     }
 
+    /// What the viewer on `host` has written down.
+    pub fn record(&self, host: HostId) -> &Record {
+        self.world.watch(host).record()
+    }
+
     /// The media playlist of `kind` on the edge as it is now; `None` if there is none.
     pub fn playlist(&mut self, kind: Kind) -> Option<(Media, String)> {
         let url = master_url("edge", STREAM);
@@ -184,7 +203,8 @@ impl Cluster {
             Kind::Audio => master.audio.first()?.uri.clone()?,
             _ => master.variants.first()?.uri.clone(),
         };
-        let (_, text) = self.ask(&format!("{}{uri}", &url[..=url.rfind('/')?]));
+        // Chunklists are named by their absolute path.
+        let (_, text) = self.ask(&format!("http://edge:3333{uri}"));
         Some((Media::parse(&text).ok()?, text))
     }
 }
@@ -236,6 +256,8 @@ fn server(config: Config) -> Boot {
 pub const ORIGINS: [&str; 2] = ["origin-a", "origin-b"];
 /// The name of a cluster's stream.
 pub const STREAM: &str = "match";
+/// How long a cluster runs before its first viewer comes.
+pub const START: Duration = Duration::from_secs(5);
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -63,3 +63,16 @@ pub fn demand_consecutive(record: &Record) {
 pub fn of(record: &Record, kind: Kind) -> impl DoubleEndedIterator<Item = &PartSeen> {
     record.parts.iter().filter(move |part| part.kind == kind)
 }
+
+/// What a track goes on with after the first place at which media time is missing.
+pub fn after_hole(record: &Record, kind: Kind) -> Option<&PartSeen> {
+    let later = of(record, kind).skip(1);
+    let missing = |before: &PartSeen, after: &PartSeen| after.media_us - before.media_us - before.duration_us;
+    of(record, kind)
+        .zip(later)
+        .find(|(before, after)| missing(before, after) > HOLE_US)
+        .map(|(_, after)| after)
+}
+
+/// Less than this is rounding.
+const HOLE_US: i64 = 100_000;

@@ -6,19 +6,9 @@ use headwater_core::event::{Event, Joined};
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
 use headwater_net_sim::encoder::{Mishap, Source};
-use headwater_net_sim::{Checks, Crash, HostId, ms, secs};
+use headwater_net_sim::{Checks, Crash, ms, secs};
 use headwater_scenarios::watching::{demand_every_frame, losses};
 use headwater_scenarios::{Cluster, Plan};
-
-/// A cluster that has played for `warm_up` seconds, and its viewer.
-fn playing(seed: u64, plan: &Plan, warm_up: u64) -> (Cluster, HostId) {
-    let mut cluster = Cluster::new(seed, plan);
-    cluster.world.run_for(secs(5));
-    let viewer = cluster.viewer("viewer");
-    cluster.world.run_for(secs(warm_up));
-    assert_eq!(cluster.switches().len(), 1, "{}", cluster.world.story(60));
-    (cluster, viewer)
-}
 
 /// How long after `since` the edge played another origin, and how that was joined.
 fn switched(cluster: &Cluster, since: Time) -> (Duration, Joined) {
@@ -34,15 +24,15 @@ fn switched(cluster: &Cluster, since: Time) -> (Duration, Joined) {
 fn a_killed_origin_costs_no_frame_and_no_part_is_late() {
     for how in [Crash::Fin, Crash::Reset] {
         for seed in 0..20 {
-            let (mut cluster, viewer) = playing(seed, &Plan::default(), 10);
+            let (mut cluster, viewer) = Cluster::playing(seed, &Plan::default(), secs(10));
             let killed = cluster.world.now();
             cluster.world.crash(cluster.origin_a, how);
             cluster.world.run_for(secs(20));
             let (took, joined) = switched(&cluster, killed);
             assert!(took <= ms(20), "seed {seed}: {took:?}");
             assert_eq!(joined, Joined::Exact);
-            demand_every_frame(cluster.world.watch(viewer).record());
-            assert!(cluster.world.watch(viewer).record().stalls.is_empty(), "seed {seed}");
+            demand_every_frame(cluster.record(viewer));
+            assert!(cluster.record(viewer).stalls.is_empty(), "seed {seed}");
             Checks::unharmed(ms(650)).demand(&cluster.world);
         }
     }
@@ -52,7 +42,7 @@ fn a_killed_origin_costs_no_frame_and_no_part_is_late() {
 fn a_frozen_origin_is_left_after_the_no_input_timeout() {
     for no_input_ms in [500, 1_500, 3_000] {
         let plan = Plan { no_input_ms, ..Plan::default() };
-        let (mut cluster, viewer) = playing(7, &plan, 10);
+        let (mut cluster, viewer) = Cluster::playing(7, &plan, secs(10));
         let frozen = cluster.world.now();
         cluster.world.pause(cluster.origin_a);
         cluster.world.run_for(secs(30));
@@ -60,7 +50,7 @@ fn a_frozen_origin_is_left_after_the_no_input_timeout() {
         let bound = ms(no_input_ms);
         assert!(took <= bound + ms(50) && took + ms(40) >= bound, "{took:?} of {bound:?}");
         assert_eq!(joined, Joined::Exact);
-        demand_every_frame(cluster.world.watch(viewer).record());
+        demand_every_frame(cluster.record(viewer));
         Checks::unharmed(bound + ms(700)).demand(&cluster.world);
     }
 }
@@ -68,12 +58,12 @@ fn a_frozen_origin_is_left_after_the_no_input_timeout() {
 #[test]
 fn a_cut_cable_is_a_frozen_origin() {
     let plan = Plan { no_input_ms: 1_000, ..Plan::default() };
-    let (mut cluster, viewer) = playing(11, &plan, 10);
+    let (mut cluster, viewer) = Cluster::playing(11, &plan, secs(10));
     let cut = cluster.world.now();
     cluster.world.crash(cluster.origin_a, Crash::Silent);
     cluster.world.run_for(secs(20));
     assert!(switched(&cluster, cut).0 <= ms(1_050));
-    demand_every_frame(cluster.world.watch(viewer).record());
+    demand_every_frame(cluster.record(viewer));
     Checks::unharmed(ms(1_700)).demand(&cluster.world);
 }
 
@@ -82,21 +72,21 @@ fn origins_with_different_encodings_are_joined_at_a_key_frame() {
     for seed in 0..10 {
         let other = Source { name: 2, ..Source::default() };
         let plan = Plan { other_source: Some(other), ..Plan::default() };
-        let (mut cluster, viewer) = playing(seed, &plan, 10);
+        let (mut cluster, viewer) = Cluster::playing(seed, &plan, secs(10));
         let killed = cluster.world.now();
         cluster.world.crash(cluster.origin_a, Crash::Reset);
         cluster.world.run_for(secs(20));
         let (took, joined) = switched(&cluster, killed);
         assert!(took <= ms(200), "seed {seed}: {took:?}");
         assert_eq!(joined, Joined::KeyFrame);
-        assert_eq!(losses(cluster.world.watch(viewer).record(), Kind::Video).sources, 1);
+        assert_eq!(losses(cluster.record(viewer), Kind::Video).sources, 1);
         Checks::unharmed(ms(1_700)).demand(&cluster.world);
     }
 }
 
 #[test]
 fn an_origin_that_comes_back_is_found_again() {
-    let (mut cluster, viewer) = playing(3, &Plan::default(), 10);
+    let (mut cluster, viewer) = Cluster::playing(3, &Plan::default(), secs(10));
     cluster.world.crash(cluster.origin_a, Crash::Reset);
     cluster.world.run_for(secs(5));
     cluster.world.restart(cluster.origin_a);
@@ -105,14 +95,14 @@ fn an_origin_that_comes_back_is_found_again() {
     cluster.world.run_for(secs(15));
     let switches = cluster.switches();
     assert!(switches.last().is_some_and(|switch| switch.url.contains("origin-a")), "{switches:?}");
-    demand_every_frame(cluster.world.watch(viewer).record());
+    demand_every_frame(cluster.record(viewer));
     Checks::unharmed(ms(700)).demand(&cluster.world);
 }
 
 #[test]
 fn failback_returns_to_the_primary_without_a_trace() {
     let plan = Plan { failback: true, ..Plan::default() };
-    let (mut cluster, viewer) = playing(4, &plan, 10);
+    let (mut cluster, viewer) = Cluster::playing(4, &plan, secs(10));
     cluster.world.crash(cluster.origin_a, Crash::Reset);
     cluster.world.run_for(secs(5));
     cluster.world.restart(cluster.origin_a);
@@ -121,13 +111,13 @@ fn failback_returns_to_the_primary_without_a_trace() {
     assert_eq!(switches.len(), 3, "{switches:?}");
     assert!(switches[2].url.contains("origin-a"));
     assert_eq!(switches[2].joined, Joined::Exact);
-    demand_every_frame(cluster.world.watch(viewer).record());
+    demand_every_frame(cluster.record(viewer));
     Checks::unharmed(ms(700)).demand(&cluster.world);
 }
 
 #[test]
 fn when_every_origin_is_gone_viewers_get_errors_and_play_on_when_one_is_back() {
-    let (mut cluster, _) = playing(5, &Plan::default(), 10);
+    let (mut cluster, _) = Cluster::playing(5, &Plan::default(), secs(10));
     cluster.world.crash(cluster.origin_a, Crash::Reset);
     cluster.world.crash(cluster.origin_b, Crash::Reset);
     cluster.world.run_for(secs(8));
@@ -182,7 +172,7 @@ fn an_absent_stream_that_is_polled_costs_one_round_over_the_origins_per_second()
 #[test]
 fn a_stream_that_nobody_watches_is_let_go() {
     let plan = Plan { unused_ms: 5_000, ..Plan::default() };
-    let (mut cluster, viewer) = playing(10, &plan, 5);
+    let (mut cluster, viewer) = Cluster::playing(10, &plan, secs(5));
     cluster.world.crash(viewer, Crash::Fin);
     cluster.world.run_for(secs(12));
     let ended = |fact: &headwater_net_sim::Fact| matches!(fact.event, Event::RelayEnded { .. });
@@ -194,9 +184,9 @@ fn a_stream_that_nobody_watches_is_let_go() {
 fn an_encoder_that_stalls_leaves_a_declared_hole() {
     let mishaps = vec![(secs(12), Mishap::Stall(ms(2_200)))];
     let plan = Plan { source: Source { mishaps, ..Source::default() }, ..Plan::default() };
-    let (mut cluster, viewer) = playing(12, &plan, 25);
+    let (mut cluster, viewer) = Cluster::playing(12, &plan, secs(25));
     cluster.world.run_for(secs(1));
-    let record = cluster.world.watch(viewer).record();
+    let record = cluster.record(viewer);
     for part in record.parts.iter().filter(|part| part.part.is_some()) {
         assert!(part.declared_us <= 502_000 && part.duration_us <= 502_000, "{part:?}");
     }
@@ -206,7 +196,7 @@ fn an_encoder_that_stalls_leaves_a_declared_hole() {
 #[test]
 fn the_same_seed_tells_the_same_story() {
     let story = |seed| {
-        let (mut cluster, _) = playing(seed, &Plan::default(), 5);
+        let (mut cluster, _) = Cluster::playing(seed, &Plan::default(), secs(5));
         cluster.world.crash(cluster.origin_a, Crash::Reset);
         cluster.world.run_for(secs(10));
         cluster.world.trace_hash()
