@@ -187,6 +187,35 @@ impl Checker for PlaylistsKeepTheRules {
     }
 }
 
+/// Every frame comes once, in order and from one source: what a cluster owes whose origins have the same encoder.
+#[derive(Debug, Default)]
+pub struct EveryFrameOnce {
+    places: BTreeMap<HostId, usize>,
+}
+
+impl Checker for EveryFrameOnce {
+    fn rule(&self) -> &'static str {
+        "every frame comes once"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, viewer) in world.viewers() {
+            let troubles = &viewer.record().troubles;
+            let place = self.places.entry(host).or_default();
+            for (at, trouble) in troubles.iter().skip(*place) {
+                *place += 1;
+                if let Trouble::FramesLost { .. }
+                | Trouble::FramesRepeated { .. }
+                | Trouble::SourceChanged { .. } = trouble
+                {
+                    return Err((*at, host, format!("{trouble:?}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// No viewer gives up.
 #[derive(Debug)]
 pub struct NoFatalError;
