@@ -228,3 +228,7 @@ pub const HLS_GAP_SEGMENTS_MAX: usize = 16_384;
 
 /// Events of a packager that nobody has polled yet; the oldest are dropped.
 pub const HLS_EVENTS_MAX: usize = 65_536;
+
+/// A publisher that has sent nothing for this long no longer keeps others from its name: an encoder that lost its power
+/// or its network comes back on another connection, long before TCP gives the old one up.
+pub const PUBLISHER_LOST_AFTER: Duration = Duration::from_secs(5);

@@ -128,7 +128,6 @@ fn an_edge_that_was_down_for_ten_seconds_goes_on_with_higher_numbers() {
 // Fails. The oldest media that an origin hands over is numbered by the time of its arrival, so that an edge that has
 // been playing is four to five seconds ahead of what it would number after a restart.
 #[test]
-#[ignore = "an edge that is restarted at once gives numbers to other bytes"]
 fn an_edge_that_is_restarted_at_once_goes_on_with_higher_numbers() {
     for seed in 0..8 {
         for down_ms in [0, 500, 3_000] {

@@ -5,11 +5,11 @@ use bytes::Bytes;
 use crate::config::{Application, RtmpProvider};
 use crate::event::{Event, StreamKey};
 use crate::io::{Close, ConnId};
-use crate::limits::STREAMS_MAX;
+use crate::limits::{PUBLISHER_LOST_AFTER, STREAMS_MAX};
 use crate::media::{Kind, StreamInfo};
 use crate::publish;
 use crate::pull::main_track;
-use crate::time::Now;
+use crate::time::{Now, soonest};
 use crate::timeline::{Feed, Timeline};
 
 use super::stream::{Source, StreamId};
@@ -44,8 +44,11 @@ impl Node {
     }
 
     pub(super) fn publisher_timeout(&mut self, now: Now, conn: ConnId) {
-        if let Some(publisher) = self.publishers.get_mut(&conn) {
-            publisher.session.handle_timeout(now);
+        let Some(publisher) = self.publishers.get_mut(&conn) else { return };
+        publisher.session.handle_timeout(now);
+        let passed = publisher.feed.handle_timeout(&mut publisher.timeline, now);
+        if let Some(id) = publisher.stream {
+            passed.packets.iter().for_each(|packet| self.deliver(now, id, packet));
         }
         self.publisher_settle(now, conn);
     }
@@ -83,7 +86,10 @@ impl Node {
                 publish::Output::Write(bytes) => self.write(conn, bytes),
             }
         }
-        let due = self.publishers.get(&conn).and_then(|publisher| publisher.session.poll_timeout());
+        let due = self
+            .publishers
+            .get(&conn)
+            .and_then(|publisher| soonest(publisher.session.poll_timeout(), publisher.feed.poll_timeout()));
         self.timers.set(Child::Publisher(conn), due.map(|deadline| deadline.at));
     }
 
@@ -130,8 +136,10 @@ impl Node {
             .ok_or_else(|| format!("Application '{}' has no <RTMP> provider in Server.xml.", app.name))?;
         let key = StreamKey { vhost: vhost.name.clone(), app: app.name.clone(), stream };
         if let Some(id) = self.names.get(&key).copied() {
-            let publisher = match &self.streams.get(&id).map(|stream| &stream.source) {
-                Some(Source::Publisher(conn)) if !provider.block_duplicate => Some(*conn),
+            let publisher = match self.streams.get(&id).map(|stream| &stream.source) {
+                Some(Source::Publisher(conn)) if !provider.block_duplicate || self.is_lost(now, *conn) => {
+                    Some(*conn)
+                }
                 _ => None,
             };
             let Some(old) = publisher else {
@@ -147,6 +155,13 @@ impl Node {
             return Err("The server takes no more streams.".to_owned());
         }
         Ok((key, app, provider))
+    }
+
+    /// Whether a publisher has been silent for so long that its encoder, back on another connection, may have its name.
+    fn is_lost(&self, now: Now, conn: ConnId) -> bool {
+        self.publishers
+            .get(&conn)
+            .is_none_or(|publisher| now.mono.since(publisher.session.heard()) >= PUBLISHER_LOST_AFTER)
     }
 
     fn let_in(&mut self, now: Now, conn: ConnId, key: StreamKey, app: Application, provider: &RtmpProvider) {
@@ -180,7 +195,7 @@ impl Node {
         }
         info.playlists.clone_from(&stream.app.playlists);
         info.origin_uuid = format!("{}/{}/i", self.server_id, stream.key);
-        self.describe_stream(now, id, info);
+        self.describe_stream(now, id, info, None);
     }
 
     fn published_warning(&mut self, conn: ConnId, what: String) {

@@ -1,5 +1,6 @@
 //! A stream between its source and its takers.
 
+use core::time::Duration;
 use std::collections::BTreeSet;
 
 use crate::config::{Application, TimestampMode};
@@ -7,7 +8,7 @@ use crate::event::{Event, StreamKey};
 use crate::hls::{GridAnchor, Packager, PackagerEvent};
 use crate::io::{Close, ConnId, Output};
 use crate::limits::{FROZEN_AFTER, HELD_DESCRIBES_MAX};
-use crate::media::{Kind, Packet, StreamInfo};
+use crate::media::{self, Kind, Packet, StreamInfo, Timestamp};
 use crate::pull::Pull;
 use crate::relay::{Channel, Offer};
 use crate::time::{Now, Time};
@@ -26,6 +27,8 @@ pub(super) struct Stream {
     pub(super) source: Source,
     /// What it is, once that is known: from then on it can be played.
     pub(super) info: Option<StreamInfo>,
+    /// Where its live edge was when it said so, if its first packets lie before it.
+    live: Option<Timestamp>,
     pub(super) channel: Channel,
     /// OVT clients that play it.
     pub(super) clients: BTreeSet<ConnId>,
@@ -70,6 +73,7 @@ impl Stream {
             app,
             source,
             info: None,
+            live: None,
             channel: Channel::default(),
             clients: BTreeSet::new(),
             describes: Vec::new(),
@@ -104,7 +108,8 @@ impl Stream {
     }
 
     /// The stream says what it is, for the first time or anew.
-    fn describe(&mut self, now: Now, info: StreamInfo) {
+    fn describe(&mut self, now: Now, info: StreamInfo, live: Option<Timestamp>) {
+        self.live = live;
         self.channel.update(&info);
         if let Some(packager) = self.packager_mut() {
             packager.update(&info);
@@ -114,14 +119,18 @@ impl Stream {
     }
 
     /// Makes the packager when the first packet says where the stream's timeline is. Segments lie on a grid: that of
-    /// the timestamps themselves where they mean something, else one that is anchored to the wall clock, so that
-    /// numbers go on growing when the stream, or the whole server, starts again.
+    /// the timestamps themselves where they mean something, else one that is anchored to the wall clock.
     fn begin_packaging(&mut self, now: Now, first_msn: u64, first: &Packet) {
         let (Some(config), Some(info)) = (&self.app.publishers.llhls, &self.info) else { return };
-        let anchor = match self.timestamps() {
-            TimestampMode::Original | TimestampMode::SystemClock => GridAnchor::of_timestamps(config.segment),
-            TimestampMode::ZeroBased => GridAnchor::new(now.wall, first.dts)
-                .with_line_at(first.dts.plus_micros(FIRST_SEGMENT_US), config.segment),
+        let (anchor, first_msn) = match self.timestamps() {
+            TimestampMode::Original | TimestampMode::SystemClock => {
+                (GridAnchor::of_timestamps(config.segment), first_msn)
+            }
+            TimestampMode::ZeroBased => {
+                let anchor = GridAnchor::new(now.wall, self.live.unwrap_or(first.dts));
+                let early = first.dts.plus_micros(FIRST_SEGMENT_US);
+                (anchor.with_line_at(early, config.segment), first_msn.max(fresh_msn(now, config.segment)))
+            }
         };
         let packager = Packager::new(config, &self.key.app, &self.key.stream, info, anchor, first_msn);
         self.packaging =
@@ -141,6 +150,14 @@ impl Stream {
 /// Where the first segment may end, in microseconds: early, because players that do not know parts wait for it.
 const FIRST_SEGMENT_US: i64 = 1_000_000;
 
+/// A number that this server has not used, even if it has just been restarted and remembers nothing. A stream uses one
+/// number per segment duration, and this grows by two, so it is ahead of whatever was numbered before it, unless
+/// that lived for less than the history that it began with.
+fn fresh_msn(now: Now, segment: Duration) -> u64 {
+    let since_epoch = u128::try_from(now.wall.as_micros()).unwrap_or(0);
+    u64::try_from(2 * since_epoch / segment.as_micros().max(1)).unwrap_or(0)
+}
+
 impl Node {
     /// Makes room for a stream under its name.
     pub(super) fn add_stream(
@@ -159,15 +176,22 @@ impl Node {
     }
 
     /// A source says what its stream is.
-    pub(super) fn describe_stream(&mut self, now: Now, id: StreamId, info: StreamInfo) {
+    pub(super) fn describe_stream(
+        &mut self,
+        now: Now,
+        id: StreamId,
+        info: StreamInfo,
+        live: Option<Timestamp>,
+    ) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        stream.describe(now, info);
+        stream.describe(now, info, live);
         self.answer_describes(now, id);
         self.packager_events(now, id);
     }
 
     /// The next packet of a stream, on its way to everybody who takes it.
     pub(super) fn deliver(&mut self, now: Now, id: StreamId, packet: &Packet) {
+        self.notice_new_format(now, id, packet);
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let Some(track) = stream.info.as_ref().and_then(|info| info.track(packet.track)) else { return };
         if !matches!(track.kind, Kind::Audio | Kind::Video) {
@@ -204,6 +228,23 @@ impl Node {
                 self.packager_events(now, id);
             }
         }
+    }
+
+    /// Key frames carry their parameter sets. Where these are not the ones that the stream was described with, its
+    /// description changes: OVT has no message for that.
+    fn notice_new_format(&mut self, now: Now, id: StreamId, packet: &Packet) {
+        let Some(stream) = self.streams.get(&id).filter(|_| packet.key) else { return };
+        let Some(info) = &stream.info else { return };
+        let Some(changed) = info.track(packet.track).and_then(|track| media::changed_format(track, packet))
+        else {
+            return;
+        };
+        let mut info = info.clone();
+        info.tracks
+            .iter_mut()
+            .filter(|track| track.id == changed.id)
+            .for_each(|track| *track = changed.clone());
+        self.describe_stream(now, id, info, None);
     }
 
     /// Tells the world about new parts, and answers those who waited for them.

@@ -111,6 +111,11 @@ impl Session {
         self.silence = silence;
     }
 
+    /// When bytes last arrived.
+    pub fn heard(&self) -> Time {
+        self.heard
+    }
+
     /// Takes bytes of the publisher, cut anywhere.
     pub fn receive(&mut self, now: Now, bytes: Bytes) {
         if self.phase == Phase::Closed {

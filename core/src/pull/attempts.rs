@@ -73,7 +73,8 @@ impl Attempts {
     ) -> Verdict {
         self.failed += 1;
         self.absent += u32::from(answer == Answer::Absent);
-        if answer != Answer::Soon {
+        // A stream that has played does not wait at one origin while another may have it.
+        if answer != Answer::Soon || self.played {
             self.current = (index + 1) % self.urls;
         }
         let at_once = u32::try_from(self.urls).unwrap_or(u32::MAX).saturating_mul(self.retry_count);

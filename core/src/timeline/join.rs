@@ -41,6 +41,8 @@ struct Joining {
     has_key: bool,
     first_at: Option<Time>,
     last_at: Option<Time>,
+    /// When what it had shown was not worth joining.
+    settled_at: Option<Time>,
     offset_us: i64,
     votes: u32,
 }
@@ -80,12 +82,13 @@ impl Feed {
         }
         let State::Joining(joining) = &mut self.state else { return passed };
         joining.hold(self.main, now, packet);
-        if !timeline.is_started() {
+        if !timeline.is_started() && !timeline.recalls {
             self.start_first(timeline, now, &mut passed);
         } else if let Some(offset_us) = joining.recognise(timeline, now) {
             self.start_recognised(timeline, now, offset_us, &mut passed);
         } else if joining.held.len() >= HELD_PACKETS_MAX {
             self.settle(timeline, now, &mut passed);
+            self.forget_half();
         }
         passed
     }
@@ -102,12 +105,19 @@ impl Feed {
     /// When a source that was not recognised is joined all the same: as soon as its first burst has ended.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let State::Joining(joining) = &self.state else { return None };
-        if !joining.has_key {
+        if !joining.has_key || joining.settled_at >= joining.last_at {
             return None;
         }
         let quiet = joining.last_at? + JOIN_QUIET;
         let at_most = joining.first_at? + JOIN_TIMEOUT;
         Some(Deadline { at: quiet.min(at_most), why: "join at a key frame" })
+    }
+
+    /// A source that cannot be joined does not fill the memory.
+    fn forget_half(&mut self) {
+        if let State::Joining(joining) = &mut self.state {
+            joining.held.drain(..joining.held.len() / 2);
+        }
     }
 
     /// The very first source: it starts at its first key frame, wherever the mode says.
@@ -124,10 +134,15 @@ impl Feed {
 
     /// The source has shown what it has: it is joined with what it has shown, one way or the other.
     fn settle(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
-        let State::Joining(joining) = &self.state else { return };
-        match joining.likely_offset(timeline, now) {
-            Some(offset_us) => self.start_recognised(timeline, now, offset_us, passed),
-            None => self.start_at_key_frame(timeline, now, passed),
+        let State::Joining(joining) = &mut self.state else { return };
+        if !timeline.is_started() {
+            self.start_first(timeline, now, passed);
+        } else if let Some(offset_us) = joining.likely_offset(timeline, now) {
+            self.start_recognised(timeline, now, offset_us, passed);
+        } else if joining.has_news(timeline) || joining.is_alive() {
+            self.start_at_key_frame(timeline, now, passed);
+        } else {
+            joining.settled_at = Some(now.mono);
         }
     }
 
@@ -139,22 +154,28 @@ impl Feed {
         self.go_live(timeline, now, mapping, held, passed, Joined::Exact);
     }
 
-    /// The source is unknown: it starts at its newest key frame, placed so that its live edge is where the
-    /// timeline's live edge would be by now, but never before the end of what was there.
+    /// The source is unknown: it is placed so that its live edge is where the timeline's live edge would be by now.
+    /// It starts at its first key frame behind the end of what was there, or else with its newest one right there.
     fn start_at_key_frame(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
-        let Some(at) = joining.held.iter().rposition(|packet| is_start(self.main, packet)) else {
+        let Some(newest_us) = joining.newest_us() else { return };
+        let live_offset_us = timeline.live_us(now).unwrap_or(0) - newest_us;
+        let starts = |packet: &Packet| is_start(self.main, packet);
+        let fits = |packet: &Packet| {
+            let next_us = timeline.next_us(packet.track).unwrap_or(0);
+            starts(packet) && packet.dts.as_micros() + live_offset_us >= next_us
+        };
+        let first = joining.held.iter().position(fits);
+        let Some(at) = first.or_else(|| joining.held.iter().rposition(starts)) else {
             joining.held.clear();
             return;
         };
         let held = joining.held.split_off(at);
         let key_us = held[0].dts.as_micros();
-        let newest_us = held.iter().map(|packet| packet.dts.as_micros()).max().unwrap_or(key_us);
-        let live_us = timeline.live_us(now).unwrap_or(0) - (newest_us - key_us);
         let next_us = timeline.next_us(held[0].track).unwrap_or(0);
-        let place_us = if live_us - next_us > SEAMLESS_US { live_us } else { next_us };
-        let mapping = Mapping::new(place_us - key_us, false, true);
-        self.go_live(timeline, now, mapping, held, passed, Joined::KeyFrame);
+        let hole_us = key_us + live_offset_us - next_us;
+        let offset_us = if hole_us > SEAMLESS_US { live_offset_us } else { next_us - key_us };
+        self.go_live(timeline, now, Mapping::new(offset_us, false, true), held, passed, Joined::KeyFrame);
     }
 
     fn go_live(
@@ -183,9 +204,6 @@ impl Joining {
             self.first_at = Some(now.mono);
         }
         self.held.push(packet);
-        if !self.has_key && self.held.len() > HELD_PACKETS_MAX / 2 {
-            self.held.remove(0);
-        }
     }
 
     /// The offset of the source, if the packets held so far leave no doubt: they were there once only, all at the
@@ -207,33 +225,50 @@ impl Joining {
         (self.votes >= VOTES_NEEDED).then_some(offset_us)
     }
 
-    /// The offset at which the packets held are known and their newest one is where the timeline's live edge
-    /// should be by now. Of the many offsets that fit a programme that repeats itself, it is the one that fits
-    /// the clock.
+    /// The offset at which the packets held are known and their newest one is where the timeline's live edge should be
+    /// by now, or, if everything was silent, where the timeline ends. Of the many offsets that fit a programme that
+    /// repeats itself, it is the one that fits the clock.
     fn likely_offset(&self, timeline: &Timeline, now: Now) -> Option<i64> {
-        let live_us = timeline.live_us(now)?;
-        let newest_us = self.held.iter().map(|packet| packet.dts.as_micros()).max()?;
+        let newest_us = self.newest_us()?;
+        let offsets = self.known_offsets(timeline);
+        let near = |edge_us: i64| {
+            let off_by = |offset_us: &i64| (newest_us + offset_us - edge_us).abs();
+            let known =
+                offsets.iter().filter(|(_, votes)| **votes >= VOTES_NEEDED).map(|(offset_us, _)| *offset_us);
+            known.filter(|offset_us| off_by(offset_us) <= LIVE_AGREES_US).min_by_key(off_by)
+        };
+        near(timeline.live_us(now)?).or_else(|| near(timeline.end_us()?))
+    }
+
+    /// Every offset at which packets held were placed before, and how much speaks for it.
+    fn known_offsets(&self, timeline: &Timeline) -> BTreeMap<i64, u32> {
         let mut offsets: BTreeMap<i64, u32> = BTreeMap::new();
         for packet in &self.held {
             for place in timeline.memory.places(fingerprint(packet)) {
                 let offset_us = place.micros_since(packet.dts);
-                if (newest_us + offset_us - live_us).abs() > LIVE_AGREES_US {
-                    continue;
-                }
-                let near =
-                    offsets.range_mut(offset_us - OFFSET_AGREES_US..=offset_us + OFFSET_AGREES_US).next();
-                match near {
-                    Some((_, count)) => *count += votes(packet),
-                    None => *offsets.entry(offset_us).or_default() += votes(packet),
+                let around = offset_us - OFFSET_AGREES_US..=offset_us + OFFSET_AGREES_US;
+                let votes = votes(packet);
+                match offsets.range_mut(around).next() {
+                    Some((_, sum)) => *sum += votes,
+                    None => *offsets.entry(offset_us).or_default() += votes,
                 }
             }
         }
-        let off_by = |offset_us: i64| (newest_us + offset_us - live_us).abs();
         offsets
-            .into_iter()
-            .filter(|(_, count)| *count >= VOTES_NEEDED)
-            .map(|(offset_us, _)| offset_us)
-            .min_by_key(|offset_us| off_by(*offset_us))
+    }
+
+    /// Whether the source has anything that viewers have not seen.
+    fn has_news(&self, timeline: &Timeline) -> bool {
+        self.held.iter().any(|packet| timeline.memory.places(fingerprint(packet)).next().is_none())
+    }
+
+    /// Whether it went on after its burst: a programme that loops has nothing new, but it is there.
+    fn is_alive(&self) -> bool {
+        matches!((self.first_at, self.last_at), (Some(first), Some(last)) if last.since(first) >= JOIN_TIMEOUT)
+    }
+
+    fn newest_us(&self) -> Option<i64> {
+        self.held.iter().map(|packet| packet.dts.as_micros()).max()
     }
 }
 

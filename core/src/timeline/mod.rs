@@ -88,9 +88,14 @@ impl Timeline {
         Some(position.last.as_micros() + position.step_us)
     }
 
+    /// Where the media ends, in microseconds.
+    fn end_us(&self) -> Option<i64> {
+        self.tracks.values().map(|position| position.last.as_micros()).max()
+    }
+
     /// Where the live edge is now if media had gone on, in microseconds.
     fn live_us(&self, now: Now) -> Option<i64> {
-        let last = self.tracks.values().map(|position| position.last.as_micros()).max()?;
+        let last = self.end_us()?;
         let silent = now.mono.since(self.last_passed?);
         Some(last + i64::try_from(silent.as_micros()).unwrap_or(0))
     }
