@@ -1,7 +1,7 @@
 //! The packager, and what viewers ask it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ pub(super) fn request_seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<String> = ["llhls.m3u8", "llhls.m3u8?_HLS_legacy=YES", "master.m3u8"].map(str::to_owned).into();
     let master = text_of(&mut packager, "llhls.m3u8").expect("the master playlist is there");
     let master = m3u8::master(&master).expect("a master playlist");
-    for uri in master.variants.into_iter().chain(master.renditions.into_iter().map(|(uri, _)| uri)) {
+    for uri in master.variants.into_iter().chain(master.renditions.into_iter().map(|(_, uri)| uri)) {
         let name = uri.rsplit('/').next().unwrap_or_default().to_owned();
         let Some(text) = text_of(&mut packager, &name) else { continue };
         let media = m3u8::media(&text).expect("a media playlist");
@@ -93,10 +93,11 @@ pub(super) fn request_seeds() -> Vec<Vec<u8>> {
 }
 
 pub(super) fn packager_seeds() -> Vec<Vec<u8>> {
-    let calm = |step: u8| {
-        let head = [0, 0, 0, 0, 0, 0, 0];
-        // Two tracks in turn, each packet where the one before ended.
-        let body = (0..150u8).flat_map(move |n| [0, n % 2, 0, u8::from(n % 24 != 0) * 200, step]);
+    let calm = |segment: u8| {
+        // The first choice of everything, and tracks as they were recorded.
+        let head = [0, segment, 0, 0, 0, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0];
+        // Two tracks, each packet where the one before ended: two of sound to one picture.
+        let body = (0..240u8).flat_map(move |n| [0, u8::from(n % 3 != 0), 0, u8::from(n % 72 != 0) * 200, 0, n]);
         head.into_iter().chain(body).collect()
     };
     let wild = (0..8u8).map(|start| (0..600u16).map(|n| (n.wrapping_mul(151) >> 3) as u8 ^ start).collect());
@@ -110,6 +111,8 @@ struct Packaged {
     newest: BTreeMap<TrackId, (u64, u32)>,
     /// The MEDIA-SEQUENCE of each track, by its playlist.
     sequence: BTreeMap<TrackId, u64>,
+    /// Tracks that are new, under a number that was there before perhaps: they begin at any higher number.
+    fresh: BTreeSet<TrackId>,
     events: Vec<PackagerEvent>,
     playlists: Vec<String>,
     ended: bool,
@@ -151,8 +154,14 @@ impl Packaged {
                     packaged.ended = true;
                 }
                 _ => {
-                    info = self::info(&mut script);
+                    let before = core::mem::replace(&mut info, self::info(&mut script));
                     packager.update(&info);
+                    let goes_on = |track: &Track| {
+                        let kind = |info: &StreamInfo| info.track(track.id).map(|track| track.kind);
+                        kind(&before) == kind(&info)
+                    };
+                    let tracks = before.tracks.iter().chain(&info.tracks);
+                    packaged.fresh.extend(tracks.filter(|track| !goes_on(track)).map(|track| track.id));
                 }
             }
             packaged.note_events(&mut packager);
@@ -170,8 +179,10 @@ impl Packaged {
             count += 1;
             if let PackagerEvent::PartReady { track, msn, part } = event {
                 let last = self.newest.insert(track, (msn, part));
+                let fresh = self.fresh.remove(&track);
                 let follows = last.is_none_or(|(last_msn, last_part)| {
-                    (msn == last_msn && (last_part..=last_part.saturating_add(1)).contains(&part))
+                    (fresh && msn > last_msn)
+                        || (msn == last_msn && (last_part..=last_part.saturating_add(1)).contains(&part))
                         || (msn == last_msn + 1 && part == 0)
                 });
                 assert!(follows, "track {} goes from {last:?} to {:?}", track.0, (msn, part));
@@ -390,7 +401,7 @@ fn packet(script: &mut Script, info: &StreamInfo, ends: &mut BTreeMap<TrackId, T
         _ => Timestamp::new(script.number(), base),
     };
     ends.insert(id, dts);
-    let key = is_audio || script.chance(40);
+    let key = script.chance(40) || is_audio;
     let (pts, data) = match script.below(8) {
         0..6 => (dts, real_media(track, key, script)),
         6 => (dts.plus_ticks(script.number()), real_media(track, key, script)),
@@ -401,9 +412,10 @@ fn packet(script: &mut Script, info: &StreamInfo, ends: &mut BTreeMap<TrackId, T
 
 /// A packet's data as an encoder would make it for the track.
 fn real_media(track: Option<&Track>, key: bool, script: &mut Script) -> Bytes {
+    let which = script.below(2);
     let found = streams().iter().find_map(|stream| {
         let like = stream.info.tracks.iter().find(|it| Some(it.codec) == track.map(|track| track.codec))?;
-        stream.packets.iter().filter(|it| it.track == like.id && it.key == key).nth(script.below(2))
+        stream.packets.iter().filter(|it| it.track == like.id && it.key == key).nth(which)
     });
     found.map(|packet| packet.data.clone()).unwrap_or_default()
 }
@@ -411,4 +423,30 @@ fn real_media(track: Option<&Track>, key: bool, script: &mut Script) -> Bytes {
 fn streams() -> &'static [sample::Stream; 2] {
     static STREAMS: OnceLock<[sample::Stream; 2]> = OnceLock::new();
     STREAMS.get_or_init(|| [sample::AVC_AAC, sample::HEVC].map(sample::stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_packager_is_fed_well() {
+        let packaged = Packaged::run(&packager_seeds()[0]);
+        let parts = |track| {
+            let of = |event: &&PackagerEvent| {
+                matches!(event, PackagerEvent::PartReady { track: it, .. } if *it == TrackId(track))
+            };
+            packaged.events.iter().filter(of).count()
+        };
+        assert!(parts(0) > 10 && parts(1) > 10, "{:?}", packaged.events);
+        assert!(packaged.playlists.iter().any(|text| text.contains("#EXT-X-ENDLIST")));
+    }
+
+    #[test]
+    fn requests_begin_with_all_that_is_listed() {
+        let seeds = request_seeds();
+        for word in ["llhls.m3u8", "_HLS_part=", "chunklist_1_audio", "part_0", "seg_1", "init_0"] {
+            assert!(seeds.iter().any(|seed| String::from_utf8_lossy(seed).contains(word)), "{word}");
+        }
+    }
 }

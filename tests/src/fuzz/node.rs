@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use headwater_core::config::Config;
+use headwater_core::event::Event;
 use headwater_core::io::{CloseReason, Command, ConnId, Input, Machine, Output, RequestId, Service};
 use headwater_core::node::Node;
 use headwater_core::time::{Now, Time, Wall};
@@ -146,11 +147,23 @@ struct World {
     waiting: Vec<RequestId>,
     next_request: u64,
     said: DefaultHasher,
+    /// What was reached, for the seeds to be worth their place.
+    marks: Marks,
+}
+
+/// How often the good things happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Marks {
+    files: u32,
+    published: u32,
+    pulled: u32,
+    relayed: u32,
+    media_at_edges: u32,
 }
 
 impl World {
     /// Plays a script, and gives a number for all that the node said.
-    fn run(data: &[u8]) -> u64 {
+    fn run(data: &[u8]) -> (u64, Marks) {
         let mut script = Script::new(data);
         let head = script.byte();
         let now = Now { mono: Time::from_micros(1), wall: Wall::from_micros(1_800_000_000_000_000) };
@@ -163,6 +176,7 @@ impl World {
             waiting: Vec::new(),
             next_request: 0,
             said: DefaultHasher::new(),
+            marks: Marks::default(),
         };
         for _ in 0..STEPS_MAX {
             if script.is_over() {
@@ -171,7 +185,7 @@ impl World {
             world.step(&mut script);
         }
         if head & 1 == 0 { world.shut_down() } else { world.leave_alone() }
-        world.said.finish()
+        (world.said.finish(), world.marks)
     }
 
     fn step(&mut self, script: &mut Script) {
@@ -424,12 +438,17 @@ impl World {
         while let Some(output) = self.node.poll_output() {
             count += 1;
             assert!(count <= OUTPUTS_MAX, "one input makes no end of outputs");
-            format!("{output:?}").hash(&mut self.said);
+            self.note(&output);
             match output {
                 Output::Close { conn, .. } => {
                     assert!(self.conns.remove(&conn).is_some(), "{conn:?} is closed and was not there");
                 }
-                Output::Event(_) => {}
+                Output::Event(event) => match event {
+                    Event::PublishStarted { .. } => self.marks.published += 1,
+                    Event::PullPlaying { .. } => self.marks.pulled += 1,
+                    Event::RelayStarted { .. } => self.marks.relayed += 1,
+                    _ => {}
+                },
                 Output::Open { conn, to } => {
                     assert!(conn.0 % 2 == 0 && conn.0 > self.last_dialled && to.port != 0);
                     self.last_dialled = conn.0;
@@ -440,9 +459,21 @@ impl World {
                     let place = self.waiting.iter().position(|waiting| *waiting == id);
                     self.waiting.swap_remove(place.expect("an answer to a question, and only one"));
                     assert_ne!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+                    self.marks.files += u32::from(response.status() == StatusCode::OK);
                 }
                 Output::Write { conn, bytes } => self.hear(conn, Some(&bytes)),
             }
+        }
+    }
+
+    fn note(&mut self, output: &Output) {
+        match output {
+            Output::Respond { id, response } => {
+                (id, response.status(), &response.body().0).hash(&mut self.said);
+                format!("{:?}", response.headers()).hash(&mut self.said);
+            }
+            Output::Write { conn, bytes } => (conn, bytes).hash(&mut self.said),
+            output => format!("{output:?}").hash(&mut self.said),
         }
     }
 
@@ -453,7 +484,7 @@ impl World {
             assert!(conn.open && !bytes.is_empty(), "bytes are written to connections that are open");
             conn.unsent += bytes.len();
         }
-        let understood = conn.hear(bytes, self.now);
+        let understood = conn.hear(bytes, self.now, &mut self.marks);
         assert!(understood.is_ok() || conn.tampered, "an honest peer understands: {understood:?}");
     }
 
@@ -475,7 +506,7 @@ impl World {
 }
 
 impl Conn {
-    fn hear(&mut self, bytes: Option<&Bytes>, now: Now) -> Result<(), String> {
+    fn hear(&mut self, bytes: Option<&Bytes>, now: Now, marks: &mut Marks) -> Result<(), String> {
         match &mut self.peer {
             Peer::Edge(client) => {
                 let heard = bytes.map_or(Ok(()), |bytes| client.receive(bytes.clone(), now.wall));
@@ -483,6 +514,7 @@ impl Conn {
                     match event {
                         ClientEvent::Write(bytes) => self.pending.extend_from_slice(&bytes),
                         ClientEvent::Retry { .. } => client.start(now.wall),
+                        ClientEvent::Media(_) => marks.media_at_edges += 1,
                         _ => {}
                     }
                 }
@@ -549,4 +581,18 @@ impl Conn {
 
 fn nowhere() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seeds_reach_every_part_of_a_node() {
+        let marks: Vec<Marks> = seeds().iter().map(|seed| World::run(seed).1).collect();
+        let most = |of: fn(&Marks) -> u32| marks.iter().map(of).max().unwrap_or(0);
+        assert!(most(|it| it.published) > 0 && most(|it| it.pulled) > 1, "{marks:#?}");
+        assert!(most(|it| it.relayed) > 0 && most(|it| it.media_at_edges) > 20, "{marks:#?}");
+        assert!(most(|it| it.files) > 4, "{marks:#?}");
+    }
 }

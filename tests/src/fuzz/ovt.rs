@@ -80,7 +80,8 @@ impl Edge {
         let wall = Wall::from_micros(1);
         let mut client = Client::new(TARGET.to_owned(), 1, Some(4_000));
         client.start(wall);
-        let mut edge = Edge { heard: Vec::new(), end: Ok(()), phase: client.phase(), asked_again: false };
+        let mut edge =
+            Edge { heard: iter::from_fn(|| client.poll()).collect(), end: Ok(()), phase: client.phase(), asked_again: false };
         for piece in pieces {
             edge.end = client.receive(piece, wall);
             while let Some(event) = client.poll() {
