@@ -135,6 +135,9 @@ impl Segmenter {
             && tracks.iter().zip(&self.lanes).all(|(new, lane)| same_format(new, &lane.track));
         if !same {
             self.end_epoch();
+            // A track may go and come back as a new one; its numbers do not.
+            let newest = self.lanes.iter().filter_map(|lane| lane.window.newest_msn()).max();
+            self.msn_min = self.msn_min.max(newest.map_or(0, |newest| newest + 1));
             self.set_tracks(info);
             return;
         }
@@ -252,10 +255,7 @@ impl Segmenter {
         let plan = &mut self.plan;
         let by_grid = u64::try_from(plan.grid.number(at)).ok();
         let newest = self.lanes.iter().filter_map(|lane| lane.window.newest_msn()).max();
-        let number = match newest {
-            Some(newest) => newest + 1,
-            None => by_grid.unwrap_or(0).max(self.msn_min),
-        };
+        let number = newest.map_or(by_grid.unwrap_or(0), |newest| newest + 1).max(self.msn_min);
         // Numbers stay far from the end of their type, so that the next one always exists.
         let number = number.min(1 << 62);
         plan.grid.renumber(at, number as i64);
