@@ -16,11 +16,14 @@ pub mod hls;
 pub mod io;
 pub mod limits;
 pub mod media;
+pub mod name;
 pub mod node;
 pub mod origin_map;
 pub mod publish;
 pub mod pull;
 pub mod relay;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod timeline;
 pub mod url;

@@ -32,6 +32,9 @@ pub const OVT_REQUEST_INTERVAL: Duration = Duration::from_millis(250);
 /// How much of the text that a peer gives as its reason is kept, in characters.
 pub const PEER_REASON_CHARS_MAX: usize = 256;
 
+/// Servers through which a request for a stream may have come: a chain of edges is two or three long.
+pub const OVT_VIA_MAX: usize = 16;
+
 /// The longest URL, in bytes.
 pub const URL_BYTES_MAX: usize = 4_096;
 
@@ -89,6 +92,10 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// NAL units in one access unit, and parameter sets in one decoder configuration.
 pub const NAL_UNITS_MAX: usize = 4_096;
 
+/// A publisher that was not heard of for this long does not hold its name against another one: most likely it is the
+/// same encoder, on a new connection.
+pub const PUBLISHER_DEAD_AFTER: Duration = Duration::from_secs(4);
+
 /// How long a publisher may take from the answer to `publish` to its first audio or video.
 pub const PUBLISH_FIRST_MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -123,6 +130,9 @@ pub const MEMORY_ACCESS_UNITS: usize = 1_024;
 /// Packets that a new source may deliver before its place on the timeline must be decided.
 pub const HELD_PACKETS_MAX: usize = 2_048;
 
+/// The payload of those packets, in bytes.
+pub const HELD_BYTES_MAX: usize = 32 << 20;
+
 /// A new source whose burst pauses for this long has shown what it has.
 pub const JOIN_QUIET: Duration = Duration::from_millis(10);
 
@@ -142,11 +152,25 @@ pub const RELAY_QUEUE_HIGH: usize = 4 << 20;
 /// Bytes queued for an OVT client below which it may go on.
 pub const RELAY_QUEUE_LOW: usize = 256 << 10;
 
+/// How long an OVT client may have more queued than [`RELAY_QUEUE_LOW`] after it was cut to the next key frame: one
+/// that takes a little now and then is of no use to its viewers.
+pub const RELAY_BEHIND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of answers that a peer may leave unread; beyond that it is told nothing more and cut. A publisher is sent a
+/// few bytes per second, an OVT client two answers of some kilobytes before its media.
+pub const UNREAD_ANSWERS_BYTES_MAX: usize = 64 << 10;
+
 /// How long an OVT client may take nothing at all.
 pub const RELAY_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an origin that plays may take until its media can be placed: the longest wait for a key frame.
 pub const FIRST_MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An origin that played for this long has shown that it works: when it is lost, attempts are counted from zero.
+pub const STABLE_AFTER: Duration = Duration::from_secs(2);
+
+/// Rounds over the URLs of a stream that may follow one another without a pause, however many `RetryCount` allows.
+pub const EAGER_ROUNDS_MAX: u32 = 3;
 
 /// The first pause between attempts to reach an origin, after those that follow without a pause.
 pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -157,14 +181,14 @@ pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long a stream that was playing may be without any origin before it is given up.
 pub const RESUME_BUDGET: Duration = Duration::from_secs(60);
 
-/// How often an origin whose stream is only starting is asked again.
+/// How many attempts are made at least when an origin has said that its stream is only starting.
 pub const START_BUDGET_ATTEMPTS: u32 = 12;
 
 /// How long it is remembered that no origin has a stream.
 pub const ABSENT_MEMORY: Duration = Duration::from_secs(1);
 
-/// Absent streams that are remembered.
-pub const ABSENT_STREAMS_MAX: usize = 100_000;
+/// Absent streams that are remembered; beyond that the oldest are forgotten.
+pub const ABSENT_STREAMS_MAX: usize = 20_000;
 
 /// Ended streams whose last media sequence number is remembered.
 pub const ENDED_STREAMS_MAX: usize = 10_000;
@@ -183,6 +207,9 @@ pub const HELD_DESCRIBE_TIMEOUT: Duration = Duration::from_millis(1_300);
 
 /// Requests that wait on one stream for a part.
 pub const WAITING_REQUESTS_MAX: usize = 20_000;
+
+/// Requests that wait on all streams of a node together.
+pub const NODE_WAITING_REQUESTS_MAX: usize = 50_000;
 
 /// How long a viewer waits for a stream that is starting.
 pub const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -228,7 +255,3 @@ pub const HLS_GAP_SEGMENTS_MAX: usize = 16_384;
 
 /// Events of a packager that nobody has polled yet; the oldest are dropped.
 pub const HLS_EVENTS_MAX: usize = 65_536;
-
-/// A publisher that has sent nothing for this long no longer keeps others from its name: an encoder that lost its power
-/// or its network comes back on another connection, long before TCP gives the old one up.
-pub const PUBLISHER_LOST_AFTER: Duration = Duration::from_secs(5);

@@ -132,7 +132,7 @@ impl Segmenter {
         }
         let tracks = packaged_tracks(info);
         let same = tracks.len() == self.lanes.len()
-            && tracks.iter().zip(&self.lanes).all(|(new, lane)| same_format(new, &lane.track));
+            && tracks.iter().zip(&self.lanes).all(|(new, lane)| new.same_format(&lane.track));
         if !same {
             self.end_epoch();
             // A track may go and come back as a new one; its numbers do not.
@@ -316,8 +316,4 @@ fn packaged_tracks(info: &StreamInfo) -> Vec<&Track> {
     let mut tracks: Vec<&Track> = info.tracks.iter().filter(packaged).take(limits::TRACKS_MAX).collect();
     tracks.sort_by_key(|track| track.kind != Kind::Video);
     tracks
-}
-
-fn same_format(a: &Track, b: &Track) -> bool {
-    a.id == b.id && a.codec == b.codec && a.config == b.config && a.timebase == b.timebase
 }

@@ -150,4 +150,23 @@ impl StreamInfo {
     pub fn track(&self, id: TrackId) -> Option<&Track> {
         self.tracks.iter().find(|track| track.id == id)
     }
+
+    /// Whether packets of `other` can be taken for packets of this: the same tracks under the same numbers, coded
+    /// alike.
+    pub fn same_media(&self, other: &StreamInfo) -> bool {
+        self.media_tracks().zip(other.media_tracks()).all(|(a, b)| a.same_format(b))
+            && self.media_tracks().count() == other.media_tracks().count()
+    }
+
+    fn media_tracks(&self) -> impl Iterator<Item = &Track> {
+        self.tracks.iter().filter(|track| matches!(track.kind, Kind::Audio | Kind::Video))
+    }
+}
+
+impl Track {
+    /// Whether packets of `other` can be taken for packets of this.
+    pub fn same_format(&self, other: &Track) -> bool {
+        (self.id, self.kind, self.codec, self.timebase) == (other.id, other.kind, other.codec, other.timebase)
+            && self.config == other.config
+    }
 }

@@ -10,16 +10,20 @@ use crate::time::Time;
 #[derive(Debug, Default)]
 pub(super) struct Absent {
     until: BTreeMap<StreamKey, Time>,
+    /// The same in the order of time. What was forgotten meanwhile is still here, until its time.
+    order: VecDeque<(Time, StreamKey)>,
 }
 
 impl Absent {
     pub(super) fn remember(&mut self, now: Time, key: StreamKey) {
-        if self.until.len() >= ABSENT_STREAMS_MAX {
-            self.until.retain(|_, until| *until > now);
+        while self.order.front().is_some_and(|(until, _)| *until <= now)
+            || self.order.len() >= ABSENT_STREAMS_MAX
+        {
+            self.drop_oldest();
         }
-        if self.until.len() < ABSENT_STREAMS_MAX {
-            self.until.insert(key, now + ABSENT_MEMORY);
-        }
+        let until = now + ABSENT_MEMORY;
+        self.until.insert(key.clone(), until);
+        self.order.push_back((until, key));
     }
 
     pub(super) fn contains(&self, now: Time, key: &StreamKey) -> bool {
@@ -28,6 +32,14 @@ impl Absent {
 
     pub(super) fn forget(&mut self, key: &StreamKey) {
         self.until.remove(key);
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some((until, key)) = self.order.pop_front() else { return };
+        // It may have been remembered anew.
+        if self.until.get(&key) == Some(&until) {
+            self.until.remove(&key);
+        }
     }
 }
 
@@ -41,18 +53,65 @@ pub(super) struct Ended {
 
 impl Ended {
     pub(super) fn remember(&mut self, key: StreamKey, last_msn: u64) {
-        if self.order.len() >= ENDED_STREAMS_MAX
+        if self.next_msn.insert(key.clone(), last_msn.saturating_add(1)).is_some() {
+            return;
+        }
+        self.order.push_back(key);
+        if self.order.len() > ENDED_STREAMS_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.next_msn.remove(&oldest);
-        }
-        if self.next_msn.insert(key.clone(), last_msn + 1).is_none() {
-            self.order.push_back(key);
         }
     }
 
     /// The smallest number that a new stream of this name may start with.
     pub(super) fn first_msn(&self, key: &StreamKey) -> u64 {
         self.next_msn.get(key).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: usize) -> StreamKey {
+        StreamKey { vhost: "v".to_owned(), app: "a".to_owned(), stream: n.to_string() }
+    }
+
+    #[test]
+    fn an_absent_stream_is_remembered_for_its_time() {
+        let mut absent = Absent::default();
+        absent.remember(Time::ZERO, key(1));
+        assert!(absent.contains(Time::ZERO, &key(1)) && !absent.contains(Time::ZERO, &key(2)));
+        let later = Time::ZERO + ABSENT_MEMORY;
+        assert!(!absent.contains(later, &key(1)));
+        absent.remember(later, key(2));
+        assert_eq!((absent.until.len(), absent.order.len()), (1, 1));
+    }
+
+    #[test]
+    fn what_is_remembered_anew_keeps_its_new_time() {
+        let mut absent = Absent::default();
+        absent.remember(Time::ZERO, key(1));
+        absent.forget(&key(1));
+        let half = Time::ZERO + ABSENT_MEMORY / 2;
+        absent.remember(half, key(1));
+        absent.remember(Time::ZERO + ABSENT_MEMORY, key(2));
+        assert!(absent.contains(Time::ZERO + ABSENT_MEMORY, &key(1)));
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_forgets_the_oldest() {
+        let mut absent = Absent::default();
+        (0..=ABSENT_STREAMS_MAX).for_each(|n| absent.remember(Time::ZERO, key(n)));
+        assert_eq!((absent.until.len(), absent.order.len()), (ABSENT_STREAMS_MAX, ABSENT_STREAMS_MAX));
+        assert!(
+            !absent.contains(Time::ZERO, &key(0)) && absent.contains(Time::ZERO, &key(ABSENT_STREAMS_MAX))
+        );
+        let mut ended = Ended::default();
+        (0..=ENDED_STREAMS_MAX).for_each(|n| ended.remember(key(n), 7));
+        ended.remember(key(ENDED_STREAMS_MAX), 9);
+        assert_eq!((ended.next_msn.len(), ended.order.len()), (ENDED_STREAMS_MAX, ENDED_STREAMS_MAX));
+        assert_eq!((ended.first_msn(&key(0)), ended.first_msn(&key(ENDED_STREAMS_MAX))), (0, 10));
     }
 }

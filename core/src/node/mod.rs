@@ -16,10 +16,11 @@ mod pulling;
 mod relaying;
 mod stream;
 mod timers;
+mod unread;
 mod viewing;
 mod waiting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -43,6 +44,9 @@ pub struct Node {
     pulled: BTreeMap<ConnId, StreamId>,
     streams: BTreeMap<StreamId, Stream>,
     names: BTreeMap<StreamKey, StreamId>,
+    /// Pulls that have not delivered anything yet.
+    starting: BTreeSet<StreamId>,
+    /// The streams on which requests wait.
     parked: BTreeMap<RequestId, StreamId>,
     absent: Absent,
     ended: Ended,
@@ -74,6 +78,7 @@ impl Node {
             pulled: BTreeMap::new(),
             streams: BTreeMap::new(),
             names: BTreeMap::new(),
+            starting: BTreeSet::new(),
             parked: BTreeMap::new(),
             absent: Absent::default(),
             ended: Ended::default(),
@@ -111,7 +116,16 @@ impl Node {
         } else if let Some(id) = self.pulled.remove(&conn) {
             self.pull_closed(now, id, conn, reason);
         } else {
-            self.client_gone(conn);
+            self.client_gone(now, conn);
+        }
+    }
+
+    /// Bytes have left for a peer. A pull sends a handful of messages in its life, so nobody counts those.
+    fn sent(&mut self, now: Now, conn: ConnId, bytes: usize) {
+        if self.publishers.contains_key(&conn) {
+            self.publisher_sent(conn, bytes);
+        } else {
+            self.client_sent(now, conn, bytes);
         }
     }
 
@@ -124,12 +138,11 @@ impl Node {
         }
         let publishers: Vec<ConnId> = self.publishers.keys().copied().collect();
         for conn in publishers {
-            self.publisher_gone(now, conn, "the server is shutting down");
-            self.close(conn, Close::Flush);
+            self.dismiss_publisher(now, conn, "the server is shutting down");
         }
         let clients: Vec<ConnId> = self.clients.keys().copied().collect();
         for conn in clients {
-            self.client_gone(conn);
+            self.client_gone(now, conn);
             self.close(conn, Close::Flush);
         }
     }
@@ -163,7 +176,7 @@ impl Machine for Node {
             Input::Received { conn, bytes } => self.received(now, conn, bytes),
             Input::Request { id, request, .. } => self.requested(now, id, &request),
             Input::RequestGone { id } => self.request_gone(id),
-            Input::Sent { conn, bytes } => self.client_sent(now, conn, bytes),
+            Input::Sent { conn, bytes } => self.sent(now, conn, bytes),
         }
     }
 

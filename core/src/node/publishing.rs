@@ -5,14 +5,15 @@ use bytes::Bytes;
 use crate::config::{Application, RtmpProvider};
 use crate::event::{Event, StreamKey};
 use crate::io::{Close, ConnId};
-use crate::limits::{PUBLISHER_LOST_AFTER, STREAMS_MAX};
+use crate::limits::{PUBLISHER_DEAD_AFTER, STREAMS_MAX};
 use crate::media::{Kind, StreamInfo};
 use crate::publish;
 use crate::pull::main_track;
 use crate::time::{Now, soonest};
-use crate::timeline::{Feed, Timeline};
+use crate::timeline::{Feed, Passed, Timeline};
 
 use super::stream::{Source, StreamId};
+use super::unread::Unread;
 use super::{Child, Node};
 
 /// One publisher's connection.
@@ -22,6 +23,8 @@ pub(super) struct Publisher {
     pub(super) stream: Option<StreamId>,
     timeline: Timeline,
     feed: Feed,
+    /// Answers and acknowledgements.
+    unread: Unread,
 }
 
 impl Node {
@@ -31,6 +34,7 @@ impl Node {
             stream: None,
             timeline: Timeline::forgetful(Default::default()),
             feed: Feed::new(None),
+            unread: Unread::default(),
         };
         self.publishers.insert(conn, publisher);
         self.publisher_settle(now, conn);
@@ -48,7 +52,22 @@ impl Node {
         publisher.session.handle_timeout(now);
         let passed = publisher.feed.handle_timeout(&mut publisher.timeline, now);
         if let Some(id) = publisher.stream {
-            passed.packets.iter().for_each(|packet| self.deliver(now, id, packet));
+            self.deliver_all(now, id, &passed);
+        }
+        self.publisher_settle(now, conn);
+    }
+
+    /// Bytes have left for a publisher.
+    pub(super) fn publisher_sent(&mut self, conn: ConnId, bytes: usize) {
+        if let Some(publisher) = self.publishers.get_mut(&conn) {
+            publisher.unread.taken(bytes);
+        }
+    }
+
+    /// Ends what a publisher does, tells it why, and closes its connection.
+    pub(super) fn dismiss_publisher(&mut self, now: Now, conn: ConnId, why: &str) {
+        if let Some(publisher) = self.publishers.get_mut(&conn) {
+            publisher.session.refuse(why);
         }
         self.publisher_settle(now, conn);
     }
@@ -83,7 +102,7 @@ impl Node {
                     self.publish_requested(now, conn, &host, &app, stream);
                 }
                 publish::Output::Warning(what) => self.published_warning(conn, what),
-                publish::Output::Write(bytes) => self.write(conn, bytes),
+                publish::Output::Write(bytes) => self.write_to_publisher(now, conn, bytes),
             }
         }
         let due = self
@@ -91,6 +110,17 @@ impl Node {
             .get(&conn)
             .and_then(|publisher| soonest(publisher.session.poll_timeout(), publisher.feed.poll_timeout()));
         self.timers.set(Child::Publisher(conn), due.map(|deadline| deadline.at));
+    }
+
+    fn write_to_publisher(&mut self, now: Now, conn: ConnId, bytes: Bytes) {
+        let Some(publisher) = self.publishers.get_mut(&conn) else { return };
+        if publisher.unread.add(bytes.len()) {
+            return self.write(conn, bytes);
+        }
+        let what = "the publisher does not read what it is told; it was dropped";
+        self.event(Event::PeerMisbehaved { conn, what: what.to_owned() });
+        self.publisher_gone(now, conn, "the publisher does not read what it is told");
+        self.close(conn, Close::Abort);
     }
 
     /// The publisher ended its stream but not its connection.
@@ -135,33 +165,40 @@ impl Node {
             .clone()
             .ok_or_else(|| format!("Application '{}' has no <RTMP> provider in Server.xml.", app.name))?;
         let key = StreamKey { vhost: vhost.name.clone(), app: app.name.clone(), stream };
-        if let Some(id) = self.names.get(&key).copied() {
-            let publisher = match self.streams.get(&id).map(|stream| &stream.source) {
-                Some(Source::Publisher(conn)) if !provider.block_duplicate || self.is_lost(now, *conn) => {
-                    Some(*conn)
-                }
-                _ => None,
-            };
-            let Some(old) = publisher else {
-                return Err(format!(
-                    "A stream named '{}/{}' is being published already.",
-                    key.app, key.stream
-                ));
-            };
-            self.publisher_gone(now, old, "another publisher took the name over");
-            self.close(old, Close::Flush);
-        }
+        self.free_name(now, &key, &provider)?;
         if self.streams.len() >= STREAMS_MAX || self.closing {
             return Err("The server takes no more streams.".to_owned());
         }
         Ok((key, app, provider))
     }
 
-    /// Whether a publisher has been silent for so long that its encoder, back on another connection, may have its name.
-    fn is_lost(&self, now: Now, conn: ConnId) -> bool {
-        self.publishers
-            .get(&conn)
-            .is_none_or(|publisher| now.mono.since(publisher.session.heard()) >= PUBLISHER_LOST_AFTER)
+    /// Makes a name free for a new publisher, or says why it is taken.
+    fn free_name(&mut self, now: Now, key: &StreamKey, provider: &RtmpProvider) -> Result<(), String> {
+        let Some(id) = self.names.get(key).copied() else { return Ok(()) };
+        let Some(stream) = self.streams.get(&id) else { return Ok(()) };
+        let (app, name) = (&key.app, &key.stream);
+        match &stream.source {
+            Source::Publisher(old) => {
+                let old = *old;
+                let heard = self.publishers.get(&old).map(|publisher| publisher.session.heard());
+                let is_alive = heard.is_some_and(|heard| now.mono.since(heard) < PUBLISHER_DEAD_AFTER);
+                if is_alive && provider.block_duplicate {
+                    return Err(format!("A stream named '{app}/{name}' is being published already."));
+                }
+                self.dismiss_publisher(now, old, "another publisher took the name over");
+            }
+            // A pull that has nothing to show is a question, and here comes the answer.
+            Source::Pull(pull) => {
+                if let Some(url) = pull.active_url().filter(|_| provider.block_duplicate) {
+                    let host = url.host();
+                    return Err(format!(
+                        "A stream named '{app}/{name}' is here already: it is pulled from {host}."
+                    ));
+                }
+                self.end_stream(now, id, "a publisher took the name over");
+            }
+        }
+        Ok(())
     }
 
     fn let_in(&mut self, now: Now, conn: ConnId, key: StreamKey, app: Application, provider: &RtmpProvider) {
@@ -210,6 +247,10 @@ impl Node {
         let Some(publisher) = self.publishers.get_mut(&conn) else { return };
         let Some(id) = publisher.stream else { return };
         let passed = publisher.feed.push(&mut publisher.timeline, now, packet);
+        self.deliver_all(now, id, &passed);
+    }
+
+    fn deliver_all(&mut self, now: Now, id: StreamId, passed: &Passed) {
         for packet in &passed.packets {
             self.deliver(now, id, packet);
         }

@@ -1,16 +1,17 @@
 //! Pulled streams: what a pull wants is done, what it has is delivered.
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::event::StreamKey;
 use crate::io::{CloseReason, ConnId, Output};
 use crate::limits::{STARTING_PULLS_MAX, STREAMS_MAX};
 use crate::origin_map;
 use crate::pull::{self, Over, Plan, Pull};
-use crate::time::{Now, Time};
+use crate::time::Now;
 use crate::url::Url;
 
-use super::stream::{Source, StreamId};
+use super::stream::{Source, Stream, StreamId};
 use super::{Child, Node};
 
 /// What became of the wish to pull a stream.
@@ -26,7 +27,15 @@ pub(super) enum Pulling {
 
 impl Node {
     /// Begins to pull a stream that is not here. However many ask for it, they wait for one pull.
-    pub(super) fn start_pull(&mut self, now: Now, key: StreamKey, query: Option<&str>) -> Pulling {
+    ///
+    /// `via` is for whom it is: empty for a viewer, else what came with a DESCRIBE.
+    pub(super) fn start_pull(
+        &mut self,
+        now: Now,
+        key: StreamKey,
+        query: Option<&str>,
+        mut via: Vec<u64>,
+    ) -> Pulling {
         if self.closing || self.absent.contains(now.mono, &key) {
             return Pulling::Absent;
         }
@@ -43,11 +52,13 @@ impl Node {
         if urls.is_empty() {
             return Pulling::Absent;
         }
-        if self.streams.len() >= STREAMS_MAX || self.starting_pulls() >= STARTING_PULLS_MAX {
+        if self.streams.len() >= STREAMS_MAX || self.starting.len() >= STARTING_PULLS_MAX {
             return Pulling::Overloaded;
         }
+        via.push(self.mark(&key));
         let plan = Plan {
             urls,
+            via,
             properties: vhost.pull.clone(),
             persistent: found.rule.persistent,
             failback: found.rule.failback,
@@ -55,6 +66,7 @@ impl Node {
         };
         let pull = Pull::start(now, key.clone(), plan, self.rng.u64(..));
         let id = self.add_stream(now, key, app, Source::Pull(Box::new(pull)));
+        self.starting.insert(id);
         self.pull_settle(now, id);
         Pulling::Started(id)
     }
@@ -89,7 +101,7 @@ impl Node {
         self.pull_settle(now, id);
         self.answer_overdue(now, id);
         self.answer_overdue_describes(now, id);
-        let unused_at = self.streams.get(&id).and_then(|stream| unused_at(stream, now.mono));
+        let unused_at = self.streams.get(&id).and_then(Stream::unused_at);
         if unused_at.is_some_and(|at| at <= now.mono) {
             return self.end_stream(now, id, "nobody plays it");
         }
@@ -114,7 +126,7 @@ impl Node {
                     }
                     self.out.push_back(Output::Open { conn, to });
                 }
-                pull::Output::Over(over) => return self.pull_over(now, id, over),
+                pull::Output::Over { over, why } => return self.pull_over(now, id, over, &why),
                 pull::Output::Packet(packet) => self.deliver(now, id, &packet),
                 pull::Output::Write(conn, bytes) => self.write(conn, bytes),
             }
@@ -122,24 +134,27 @@ impl Node {
         self.set_stream_timer(now, id);
     }
 
-    fn pull_over(&mut self, now: Now, id: StreamId, over: Over) {
+    fn pull_over(&mut self, now: Now, id: StreamId, over: Over, why: &str) {
         self.refuse_viewers_of_failed_pull(id, over);
         if let Some(stream) = self.streams.get(&id) {
             self.absent.remember(now.mono, stream.key.clone());
         }
-        self.end_stream(now, id, "no origin delivers it");
+        self.end_stream(now, id, why);
     }
 
     /// What a pull that was told to stop still has to say to its origins.
     pub(super) fn pull_outputs_after_end(&mut self, pull: &mut Pull) {
         while let Some(output) = pull.poll_output() {
             match output {
-                pull::Output::Close(conn, how) => self.close(conn, how),
+                pull::Output::Close(conn, how) => {
+                    self.pulled.remove(&conn);
+                    self.close(conn, how);
+                }
                 pull::Output::Event(event) => self.event(event),
                 pull::Output::Write(conn, bytes) => self.write(conn, bytes),
                 pull::Output::Info(..)
                 | pull::Output::Open(_)
-                | pull::Output::Over(_)
+                | pull::Output::Over { .. }
                 | pull::Output::Packet(_) => {}
             }
         }
@@ -152,10 +167,9 @@ impl Node {
         }
     }
 
-    fn starting_pulls(&self) -> usize {
-        let is_starting =
-            |source: &Source| matches!(source, Source::Pull(pull) if pull.active_url().is_none());
-        self.streams.values().filter(|stream| stream.info.is_none() && is_starting(&stream.source)).count()
+    /// What stands for this node's stream `key` in the list of those for whom a DESCRIBE is asked.
+    pub(super) fn mark(&self, key: &StreamKey) -> u64 {
+        xxh3_64(format!("{}{key}", self.server_id).as_bytes())
     }
 
     fn set_stream_timer(&mut self, now: Now, id: StreamId) {
@@ -164,19 +178,11 @@ impl Node {
             Source::Publisher(_) => None,
             Source::Pull(pull) => pull.poll_timeout().map(|deadline| deadline.at),
         };
-        let describe = stream.describes.iter().map(|held| held.until).min();
-        let unused = unused_at(stream, now.mono);
+        let describe = stream.describes.front().map(|held| held.until);
+        let unused = stream.unused_check_at(now.mono);
         let next = [pull, stream.waiting.next_deadline(), describe, unused].into_iter().flatten().min();
         self.timers.set(Child::Stream(id), next);
     }
-}
-
-/// When a pulled stream is deleted for want of viewers.
-fn unused_at(stream: &super::stream::Stream, now: Time) -> Option<Time> {
-    let Source::Pull(pull) = &stream.source else { return None };
-    let timeout = pull.unused_timeout()?;
-    let in_use = !stream.clients.is_empty() || !stream.describes.is_empty() || stream.waiting.len() > 0;
-    Some(if in_use { now + timeout } else { stream.last_used + timeout })
 }
 
 fn is_ovt(url: &Url) -> bool {

@@ -4,14 +4,16 @@ use bytes::Bytes;
 
 use crate::event::{Event, StreamKey};
 use crate::io::{Close, ConnId};
-use crate::limits::{FIRST_WORD_TIMEOUT, HELD_DESCRIBE_TIMEOUT};
+use crate::limits::{FIRST_WORD_TIMEOUT, HELD_DESCRIBE_TIMEOUT, OVT_VIA_MAX};
+use crate::name;
 use crate::relay::Session;
-use crate::time::{Now, Time};
+use crate::time::{Deadline, Now, Time};
 use crate::url::Url;
 use crate::wire::ovt::{self, Application};
 
 use super::pulling::Pulling;
-use super::stream::{HeldDescribe, Stream, StreamId};
+use super::stream::{HeldDescribe, Standing, Stream, StreamId};
+use super::unread::Unread;
 use super::{Child, Node};
 
 /// One OVT client's connection.
@@ -19,72 +21,98 @@ pub(super) struct Client {
     server: ovt::Server,
     /// What it plays, once it plays.
     pub(super) session: Option<Session>,
-    /// When a client that has not said what it wants is given up.
+    /// Answers to what it asked before it played.
+    unread: Unread,
+    /// Whether it has ever asked for anything.
+    has_asked: bool,
+    /// When a client that does not play and asks for nothing is let go.
     idle_until: Time,
 }
 
 impl Node {
     pub(super) fn client_accepted(&mut self, now: Now, conn: ConnId) {
         let idle_until = now.mono + FIRST_WORD_TIMEOUT;
-        self.clients.insert(conn, Client { server: ovt::Server::new(now.mono), session: None, idle_until });
+        let client = Client {
+            server: ovt::Server::new(now.mono),
+            session: None,
+            unread: Unread::default(),
+            has_asked: false,
+            idle_until,
+        };
+        self.clients.insert(conn, client);
         self.timers.set(Child::Client(conn), Some(idle_until));
     }
 
     pub(super) fn client_received(&mut self, now: Now, conn: ConnId, bytes: Bytes) {
         let Some(client) = self.clients.get_mut(&conn) else { return };
-        client.idle_until = now.mono + FIRST_WORD_TIMEOUT;
         let result = client.server.receive(bytes, now);
         while let Some(event) = self.clients.get_mut(&conn).and_then(|client| client.server.poll()) {
             match event {
-                ovt::ServerEvent::Describe { id, target } => self.describe_asked(now, conn, id, &target),
+                ovt::ServerEvent::Describe { id, target, via } => {
+                    self.client_asked(now, conn);
+                    self.describe_asked(now, conn, id, &target, via);
+                }
                 ovt::ServerEvent::Play { id, target, history_ms } => {
+                    self.client_asked(now, conn);
                     self.play_asked(now, conn, id, &target, history_ms);
                 }
-                ovt::ServerEvent::Stop { id, target } => self.stop_asked(now, conn, id, &target),
-                ovt::ServerEvent::Write(bytes) => self.write_to_client(conn, bytes),
+                ovt::ServerEvent::Stop { id, target } => {
+                    self.client_asked(now, conn);
+                    self.stop_asked(now, conn, id, &target);
+                }
+                ovt::ServerEvent::Write(bytes) => self.write_to_client(now, conn, bytes),
             }
         }
         if let Err(error) = result {
-            self.event(Event::PeerMisbehaved { conn, what: error.to_string() });
-            self.client_gone(conn);
-            self.close(conn, Close::Flush);
+            self.drop_client(now, conn, &error.to_string(), Close::Flush);
         }
     }
 
     /// Bytes have left for an OVT client.
     pub(super) fn client_sent(&mut self, now: Now, conn: ConnId, bytes: usize) {
-        if let Some(session) = self.clients.get_mut(&conn).and_then(|client| client.session.as_mut()) {
-            session.sent(now.mono, bytes);
+        let Some(client) = self.clients.get_mut(&conn) else { return };
+        match &mut client.session {
+            Some(session) => session.sent(now.mono, bytes),
+            None => client.unread.taken(bytes),
         }
     }
 
     pub(super) fn client_timeout(&mut self, now: Now, conn: ConnId) {
         let Some(client) = self.clients.get_mut(&conn) else { return };
         let due = match &client.session {
-            Some(session) => session.poll_timeout().map(|deadline| deadline.at),
-            None => Some(client.idle_until),
+            Some(session) => session.poll_timeout(),
+            None => Some(Deadline { at: client.idle_until, why: "the OVT client asked for nothing in time" }),
         };
-        if due.is_some_and(|at| at <= now.mono) {
-            let what = match client.session {
-                Some(_) => "the OVT client takes nothing: it was dropped",
-                None => "the OVT client asked for nothing in time",
-            };
-            self.event(Event::PeerMisbehaved { conn, what: what.to_owned() });
-            self.client_gone(conn);
-            return self.close(conn, Close::Abort);
+        match due.filter(|deadline| deadline.at <= now.mono) {
+            None => self.timers.set(Child::Client(conn), due.map(|deadline| deadline.at)),
+            // It has had its answer, and leaves the rest to us.
+            Some(_) if client.session.is_none() && client.has_asked => {
+                self.client_gone(now, conn);
+                self.close(conn, Close::Flush);
+            }
+            Some(deadline) => self.drop_client(now, conn, deadline.why, Close::Abort),
         }
-        self.timers.set(Child::Client(conn), due);
     }
 
     /// Forgets a client whose connection is closed or will be.
-    pub(super) fn client_gone(&mut self, conn: ConnId) {
+    pub(super) fn client_gone(&mut self, now: Now, conn: ConnId) {
         self.timers.remove(Child::Client(conn));
         let Some(client) = self.clients.remove(&conn) else { return };
         let Some(session) = client.session else { return };
         if let Some(stream) = self.names.get(&session.key).and_then(|id| self.streams.get_mut(id)) {
             stream.clients.remove(&conn);
+            stream.last_used = now.mono;
         }
         self.event(Event::RelayEnded { key: session.key, conn });
+    }
+
+    /// What the clients of a stream were told is no longer true: they are to ask again.
+    pub(super) fn dismiss_clients(&mut self, now: Now, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        for conn in core::mem::take(&mut stream.clients) {
+            self.client_gone(now, conn);
+            self.close(conn, Close::Flush);
+        }
     }
 
     /// The stream has started: those who waited for its description get it.
@@ -105,38 +133,64 @@ impl Node {
 
     /// DESCRIBE requests that have waited long enough hear that the stream is only starting.
     pub(super) fn answer_overdue_describes(&mut self, now: Now, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        let (due, waiting) =
-            stream.describes.drain(..).partition(|held: &HeldDescribe| held.until <= now.mono);
-        stream.describes = waiting;
-        let key = stream.key.clone();
-        let due: Vec<HeldDescribe> = due;
-        for held in due {
-            let Some(client) = self.clients.get(&held.conn) else { continue };
-            let bytes = client.server.not_started(held.id, &key.to_string(), now.wall);
-            self.write_to_client(held.conn, bytes);
+        loop {
+            let Some(stream) = self.streams.get_mut(&id) else { return };
+            let Some(held) = stream.describes.front().copied() else { return };
+            if held.until > now.mono {
+                return;
+            }
+            stream.describes.pop_front();
+            let key = stream.key.clone();
+            self.not_started(now, held.conn, held.id, &key);
         }
     }
 
-    fn describe_asked(&mut self, now: Now, conn: ConnId, id: u32, target: &Url) {
-        let (key, offered) = self.key_of(target);
-        let stream = match self.names.get(&key).copied() {
-            Some(stream) if offered => Some(stream),
-            None if offered => match self.start_pull(now, key.clone(), target.query()) {
-                Pulling::Started(stream) => Some(stream),
-                Pulling::Absent | Pulling::Overloaded => None,
-            },
-            _ => None,
-        };
-        let Some(stream) = stream else {
-            return self.no_such_stream(now, conn, Application::Describe, id, &key);
-        };
-        if self.streams.get(&stream).is_some_and(|stream| stream.info.is_some()) {
-            return self.send_description(now, conn, id, stream);
+    fn client_asked(&mut self, now: Now, conn: ConnId) {
+        if let Some(client) = self.clients.get_mut(&conn) {
+            client.has_asked = true;
+            client.idle_until = now.mono + FIRST_WORD_TIMEOUT;
         }
-        let held = HeldDescribe { conn, id, until: now.mono + HELD_DESCRIBE_TIMEOUT };
-        if !self.hold_describe(stream, held) {
-            self.no_such_stream(now, conn, Application::Describe, id, &key);
+    }
+
+    /// A client that breaks a rule is dropped, and the operator hears of it.
+    fn drop_client(&mut self, now: Now, conn: ConnId, what: &str, how: Close) {
+        if !self.clients.contains_key(&conn) {
+            return;
+        }
+        self.event(Event::PeerMisbehaved { conn, what: what.to_owned() });
+        self.client_gone(now, conn);
+        self.close(conn, how);
+    }
+
+    fn describe_asked(&mut self, now: Now, conn: ConnId, id: u32, target: &Url, via: Vec<u64>) {
+        let (key, offered) = self.key_of(target);
+        if !offered {
+            return self.no_such_stream(now, conn, Application::Describe, id, &key);
+        }
+        if via.len() >= OVT_VIA_MAX || via.contains(&self.mark(&key)) {
+            return self.goes_in_circles(now, conn, id, &key);
+        }
+        let stream = match self.names.get(&key).copied() {
+            Some(stream) => stream,
+            None => match self.start_pull(now, key.clone(), target.query(), via) {
+                Pulling::Started(stream) => stream,
+                Pulling::Absent => {
+                    return self.no_such_stream(now, conn, Application::Describe, id, &key);
+                }
+                Pulling::Overloaded => return self.not_started(now, conn, id, &key),
+            },
+        };
+        match self.streams.get(&stream).map(|stream| stream.standing(now.mono)) {
+            None => self.no_such_stream(now, conn, Application::Describe, id, &key),
+            Some(Standing::Moving) => self.send_description(now, conn, id, stream),
+            // Whoever asks may know another origin whose stream does move.
+            Some(Standing::Silent) => self.not_started(now, conn, id, &key),
+            Some(Standing::Starting) => {
+                let held = HeldDescribe { conn, id, until: now.mono + HELD_DESCRIBE_TIMEOUT };
+                if !self.hold_describe(stream, held) {
+                    self.not_started(now, conn, id, &key);
+                }
+            }
         }
     }
 
@@ -151,7 +205,8 @@ impl Node {
         let recent: Vec<Bytes> =
             stream.channel.recent(Session::history(history_ms)).map(|unit| unit.bytes.clone()).collect();
         let mut session = Session::new(key.clone());
-        session.grant(now.mono, reply.len() + recent.iter().map(Bytes::len).sum::<usize>());
+        let burst = reply.len() + recent.iter().map(Bytes::len).sum::<usize>();
+        session.grant(now.mono, client.unread.bytes() + burst);
         stream.clients.insert(conn);
         client.session = Some(session);
         self.write(conn, reply);
@@ -169,9 +224,9 @@ impl Node {
         let Some(client) = self.clients.get_mut(&conn) else { return };
         let was_playing = client.server.is_playing();
         let reply = client.server.stop_ok(id, now.wall);
-        self.write_to_client(conn, reply);
-        if was_playing {
-            self.client_gone(conn);
+        self.write_to_client(now, conn, reply);
+        if was_playing && self.clients.contains_key(&conn) {
+            self.client_gone(now, conn);
             self.close(conn, Close::Flush);
         }
     }
@@ -181,13 +236,26 @@ impl Node {
         let (Some(info), Some(client)) = (&stream.info, self.clients.get(&conn)) else { return };
         let app_name = format!("#{}#{}", stream.key.vhost, stream.key.app);
         let bytes = client.server.describe_ok(id, &app_name, &stream.key.stream, info, now.wall);
-        self.write_to_client(conn, bytes);
+        self.write_to_client(now, conn, bytes);
+    }
+
+    fn not_started(&mut self, now: Now, conn: ConnId, id: u32, key: &StreamKey) {
+        let Some(client) = self.clients.get(&conn) else { return };
+        let bytes = client.server.not_started(id, &key.to_string(), now.wall);
+        self.write_to_client(now, conn, bytes);
+    }
+
+    /// The stream would have to come from whoever asks for it.
+    fn goes_in_circles(&mut self, now: Now, conn: ConnId, id: u32, key: &StreamKey) {
+        let Some(client) = self.clients.get(&conn) else { return };
+        let bytes = client.server.goes_in_circles(id, &key.to_string(), now.wall);
+        self.write_to_client(now, conn, bytes);
     }
 
     fn no_such_stream(&mut self, now: Now, conn: ConnId, asked: Application, id: u32, key: &StreamKey) {
         let Some(client) = self.clients.get_mut(&conn) else { return };
         let bytes = client.server.not_found(id, asked, &key.to_string(), now.wall);
-        self.write_to_client(conn, bytes);
+        self.write_to_client(now, conn, bytes);
     }
 
     /// Which stream an OVT URL means here, and whether an application publishes it over OVT.
@@ -195,16 +263,21 @@ impl Node {
         let vhost = self.config.vhost_for(target.host());
         let (app, stream) = (target.app().unwrap_or_default(), target.stream().unwrap_or_default());
         let known = vhost.and_then(|vhost| vhost.application(app));
-        let offered = known.is_some_and(|app| app.publishers.ovt) && !stream.is_empty();
+        let named = name::check(app).is_ok() && name::check(stream).is_ok();
+        let offered = named && known.is_some_and(|app| app.publishers.ovt);
         let vhost = vhost.map(|vhost| vhost.name.clone()).unwrap_or_default();
         (StreamKey { vhost, app: app.to_owned(), stream: stream.to_owned() }, offered)
     }
 
-    fn write_to_client(&mut self, conn: ConnId, bytes: Bytes) {
+    fn write_to_client(&mut self, now: Now, conn: ConnId, bytes: Bytes) {
         let Some(client) = self.clients.get_mut(&conn) else { return };
-        if let Some(session) = &mut client.session {
-            session.count(bytes.len());
+        let has_room = match &mut client.session {
+            Some(session) => session.count(now.mono, bytes.len()),
+            None => client.unread.add(bytes.len()),
+        };
+        if has_room {
+            return self.write(conn, bytes);
         }
-        self.write(conn, bytes);
+        self.drop_client(now, conn, "the OVT client asks and does not read the answers", Close::Abort);
     }
 }

@@ -1,7 +1,7 @@
 //! A stream between its source and its takers.
 
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::config::{Application, TimestampMode};
 use crate::event::{Event, StreamKey};
@@ -32,14 +32,27 @@ pub(super) struct Stream {
     pub(super) channel: Channel,
     /// OVT clients that play it.
     pub(super) clients: BTreeSet<ConnId>,
-    /// OVT clients that wait for it to start.
-    pub(super) describes: Vec<HeldDescribe>,
+    /// OVT clients that wait for it to start, the first one longest.
+    pub(super) describes: VecDeque<HeldDescribe>,
     pub(super) packaging: Packaging,
     /// Viewers that wait for a part.
     pub(super) waiting: Waiting,
     pub(super) last_used: Time,
+    /// When its last packet came, or when it was made.
+    last_packet: Time,
     /// When a part last became ready.
     pub(super) last_part: Time,
+}
+
+/// What a stream is to somebody who wants to play it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Not known yet what it is.
+    Starting,
+    /// Known, and its media comes.
+    Moving,
+    /// Known, but no media has come for so long that it is as good as gone.
+    Silent,
 }
 
 /// Where a stream comes from.
@@ -76,21 +89,55 @@ impl Stream {
             live: None,
             channel: Channel::default(),
             clients: BTreeSet::new(),
-            describes: Vec::new(),
+            describes: VecDeque::new(),
             packaging: Packaging::NotYet,
             waiting: Waiting::default(),
             last_used: now.mono,
+            last_packet: now.mono,
             last_part: now.mono,
         }
     }
 
     /// Whether its newest part is so old that a playlist would be a lie.
     pub(super) fn is_frozen(&self, now: Time) -> bool {
-        let patience = match &self.source {
+        self.packager().is_some() && now.since(self.last_part) > self.patience()
+    }
+
+    /// How it stands.
+    pub(super) fn standing(&self, now: Time) -> Standing {
+        match &self.info {
+            None => Standing::Starting,
+            Some(_) if now.since(self.last_packet) > self.patience() => Standing::Silent,
+            Some(_) => Standing::Moving,
+        }
+    }
+
+    /// Whether anybody plays it or waits for it.
+    pub(super) fn is_in_use(&self) -> bool {
+        !self.clients.is_empty() || !self.describes.is_empty() || self.waiting.len() > 0
+    }
+
+    /// When it is deleted for want of viewers if nobody comes; `None` if it is in use, or is kept in any case.
+    pub(super) fn unused_at(&self) -> Option<Time> {
+        let Source::Pull(pull) = &self.source else { return None };
+        let timeout = pull.unused_timeout()?;
+        (!self.is_in_use()).then(|| self.last_used + timeout)
+    }
+
+    /// When to see whether it is still in use; `None` if it is kept in any case. Nobody tells when its last viewer has
+    /// gone, so a stream that is in use is looked at now and then.
+    pub(super) fn unused_check_at(&self, now: Time) -> Option<Time> {
+        let Source::Pull(pull) = &self.source else { return None };
+        let timeout = pull.unused_timeout()?;
+        Some(self.unused_at().unwrap_or(now + timeout.max(UNUSED_CHECK_MIN)))
+    }
+
+    /// How long it may stand still.
+    fn patience(&self) -> Duration {
+        match &self.source {
             Source::Publisher(_) => FROZEN_AFTER,
             Source::Pull(pull) => FROZEN_AFTER.max(pull.no_input_timeout() + FROZEN_AFTER / 4),
-        };
-        self.packager().is_some() && now.since(self.last_part) > patience
+        }
     }
 
     pub(super) fn packager(&self) -> Option<&Packager> {
@@ -107,15 +154,23 @@ impl Stream {
         }
     }
 
-    /// The stream says what it is, for the first time or anew.
-    fn describe(&mut self, now: Now, info: StreamInfo, live: Option<Timestamp>) {
+    /// The stream says what it is, for the first time or anew. Returns whether its media is another than before: then
+    /// what was relayed of it does not fit what follows.
+    fn describe(&mut self, now: Now, info: StreamInfo, live: Option<Timestamp>) -> bool {
         self.live = live;
-        self.channel.update(&info);
+        let is_new = self.info.as_ref().is_none_or(|old| !old.same_media(&info));
+        if is_new {
+            self.channel = Channel::new(&info);
+            if let Packaging::Never = self.packaging {
+                self.packaging = Packaging::NotYet;
+            }
+        }
         if let Some(packager) = self.packager_mut() {
             packager.update(&info);
         }
         self.info = Some(info);
-        self.last_part = now.mono;
+        (self.last_part, self.last_packet) = (now.mono, now.mono);
+        is_new
     }
 
     /// Makes the packager when the first packet says where the stream's timeline is. Segments lie on a grid: that of
@@ -146,6 +201,9 @@ impl Stream {
         .unwrap_or_default()
     }
 }
+
+/// A stream that is in use is not looked at more often than this, however short its timeout.
+const UNUSED_CHECK_MIN: Duration = Duration::from_secs(1);
 
 /// Where the first segment may end, in microseconds: early, because players that do not know parts wait for it.
 const FIRST_SEGMENT_US: i64 = 1_000_000;
@@ -184,7 +242,11 @@ impl Node {
         live: Option<Timestamp>,
     ) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        stream.describe(now, info, live);
+        let is_new = stream.describe(now, info, live);
+        self.starting.remove(&id);
+        if is_new {
+            self.dismiss_clients(now, id);
+        }
         self.answer_describes(now, id);
         self.packager_events(now, id);
     }
@@ -197,6 +259,7 @@ impl Node {
         if !matches!(track.kind, Kind::Audio | Kind::Video) {
             return;
         }
+        stream.last_packet = now.mono;
         if stream.app.publishers.ovt
             && let Some(unit) = stream.channel.push(track, packet)
         {
@@ -244,7 +307,13 @@ impl Node {
             .iter_mut()
             .filter(|track| track.id == changed.id)
             .for_each(|track| *track = changed.clone());
-        self.describe_stream(now, id, info, None);
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if let Some(packager) = stream.packager_mut() {
+            packager.update(&info);
+        }
+        // OVT clients see the new parameter sets in the same key frame.
+        stream.info = Some(info);
+        self.packager_events(now, id);
     }
 
     /// Tells the world about new parts, and answers those who waited for them.
@@ -268,12 +337,13 @@ impl Node {
     pub(super) fn end_stream(&mut self, now: Now, id: StreamId, why: &str) {
         let Some(mut stream) = self.streams.remove(&id) else { return };
         self.names.remove(&stream.key);
+        self.starting.remove(&id);
         self.timers.remove(Child::Stream(id));
         if let Some(last) = stream.packager().and_then(Packager::last_msn) {
             self.ended.remember(stream.key.clone(), last);
         }
         for conn in core::mem::take(&mut stream.clients) {
-            self.client_gone(conn);
+            self.client_gone(now, conn);
             self.close(conn, Close::Flush);
         }
         self.refuse_describes(now, &mut stream);
@@ -288,7 +358,7 @@ impl Node {
             Source::Pull(pull) => {
                 pull.stop(now);
                 self.pull_outputs_after_end(pull);
-                self.pulled.retain(|_, pulled| *pulled != id);
+                self.event(Event::PullEnded { key: stream.key, why: why.to_owned() });
             }
         }
     }
@@ -299,7 +369,7 @@ impl Node {
         if stream.describes.len() >= HELD_DESCRIBES_MAX {
             return false;
         }
-        stream.describes.push(held);
+        stream.describes.push_back(held);
         self.timers.set(Child::Stream(id), Some(held.until));
         true
     }

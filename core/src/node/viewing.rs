@@ -13,8 +13,9 @@ use crate::config::{CacheControl, CrossDomains, LlHls};
 use crate::event::StreamKey;
 use crate::hls::{self, Answer, CacheKind, WaitFor};
 use crate::io::{Body, Output, RequestId};
-use crate::limits::{START_TIMEOUT, WAITING_REQUESTS_MAX};
+use crate::limits::{NODE_WAITING_REQUESTS_MAX, START_TIMEOUT, WAITING_REQUESTS_MAX};
 use crate::media::TrackId;
+use crate::name;
 use crate::pull::Over;
 use crate::time::{Now, Time};
 
@@ -40,6 +41,8 @@ enum Failure {
     NotFound,
     /// The node has no room.
     Overloaded,
+    /// The node is shutting down; another one may do better.
+    Stopping,
     /// No origin could be reached.
     Unreachable,
 }
@@ -63,7 +66,7 @@ impl Node {
             }
         }
         if self.closing {
-            return self.refuse(id, cross, origin.as_ref(), Failure::Overloaded);
+            return self.refuse(id, cross, origin.as_ref(), Failure::Stopping);
         }
         let parsed = match hls::Request::parse(&file, request.uri().query()) {
             Ok(parsed) => parsed,
@@ -107,7 +110,8 @@ impl Node {
     /// The stream is over: whoever waits for it learns that.
     pub(super) fn refuse_viewers(&mut self, stream: &mut Stream) {
         let cross = cross_domains(stream);
-        self.refuse_all(core::mem::take(&mut stream.waiting), &cross, Failure::NotFound);
+        let failure = if self.closing { Failure::Stopping } else { Failure::NotFound };
+        self.refuse_all(core::mem::take(&mut stream.waiting), &cross, failure);
     }
 
     /// No origin delivers the stream.
@@ -147,10 +151,11 @@ impl Node {
             .unwrap_or_default();
         let mut path = request.uri().path().strip_prefix('/')?.split('/');
         let (app, stream, file) = (path.next()?, path.next()?, path.next()?);
-        if path.next().is_some() || app.is_empty() || stream.is_empty() || file.is_empty() {
+        let (app, stream, file) = (decode(app)?, decode(stream)?, decode(file)?);
+        let named = name::check(&app).is_ok() && name::check(&stream).is_ok();
+        if path.next().is_some() || !named || file.is_empty() {
             return None;
         }
-        let (app, stream, file) = (decode(app)?, decode(stream)?, decode(file)?);
         let vhost = self.config.vhost_for(&host)?;
         let llhls = vhost.application(&app)?.publishers.llhls?;
         Some((StreamKey { vhost: vhost.name.clone(), app, stream }, llhls, file))
@@ -171,7 +176,7 @@ impl Node {
         // Only a playlist can be the beginning of watching; anything else names what is gone.
         let failure =
             match matches!(asked.request, hls::Request::Chunklist { .. } | hls::Request::Master { .. }) {
-                true => match self.start_pull(now, key, query) {
+                true => match self.start_pull(now, key, query, Vec::new()) {
                     Pulling::Started(id) => return self.answer(now, request, id, asked, None),
                     Pulling::Absent => Failure::NotFound,
                     Pulling::Overloaded => Failure::Overloaded,
@@ -217,7 +222,8 @@ impl Node {
         until: Option<Time>,
     ) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if stream.waiting.len() >= WAITING_REQUESTS_MAX {
+        let is_full = stream.waiting.len() >= WAITING_REQUESTS_MAX;
+        if is_full || self.parked.len() >= NODE_WAITING_REQUESTS_MAX {
             let cross = cross_domains(stream);
             return self.refuse(request, &cross, asked.origin.as_ref(), Failure::Overloaded);
         }
@@ -260,6 +266,7 @@ impl Node {
             Failure::Frozen => (StatusCode::SERVICE_UNAVAILABLE, "The stream is not moving.\n"),
             Failure::NotFound => (StatusCode::NOT_FOUND, "There is no such stream or file.\n"),
             Failure::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "The server has no room.\n"),
+            Failure::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down.\n"),
             Failure::Unreachable => (StatusCode::BAD_GATEWAY, "No origin could be reached.\n"),
         };
         let mut response = text(status, why);

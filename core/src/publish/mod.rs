@@ -111,7 +111,7 @@ impl Session {
         self.silence = silence;
     }
 
-    /// When bytes last arrived.
+    /// When bytes of the publisher last arrived.
     pub fn heard(&self) -> Time {
         self.heard
     }

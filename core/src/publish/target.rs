@@ -4,7 +4,7 @@
 //! the URL, with the query in either, with an instance between application and stream. All of them are joined into
 //! one path first and then taken apart once.
 
-use crate::limits;
+use crate::name;
 use crate::wire::rtmp::PublishRequest;
 
 /// What is to be published, and where.
@@ -53,19 +53,8 @@ fn split_query(text: &str) -> (&str, Option<&str>) {
     text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)))
 }
 
-/// Names stand in URLs, in file names of playlists, in logs and in the directory of streams.
-fn check_name(what: &str, name: &str) -> Result<(), String> {
-    if name.len() > limits::NAME_BYTES_MAX {
-        return Err(format!("The name of the {what} is longer than {} bytes.", limits::NAME_BYTES_MAX));
-    }
-    let bad = |c: char| c.is_control() || matches!(c, '\u{fffd}' | '\\' | '#');
-    if let Some(bad) = name.chars().find(|&c| bad(c)) {
-        return Err(format!("The name of the {what} contains {bad:?}, which is not allowed."));
-    }
-    if matches!(name, "." | "..") {
-        return Err(format!("{name} is not a name for the {what}."));
-    }
-    Ok(())
+fn check_name(what: &str, text: &str) -> Result<(), String> {
+    name::check(text).map_err(|error| format!("The name of the {what} {error}."))
 }
 
 /// The host of a URL; empty if it has none.

@@ -1,13 +1,22 @@
 //! When to try which origin.
 //!
 //! The first `urls x RetryCount` attempts after a success follow each other without a pause (reference: OriginMap
-//! section 6). OvenMediaEngine then gives up and drops its viewers 0.3 s after an origin went away; here a stream
-//! that was playing is retried with growing pauses until [`limits::RESUME_BUDGET`] has passed without media.
+//! section 6), but never more than a few rounds: an operator who wants many attempts does not want a flood of them.
+//! OvenMediaEngine then gives up and drops its viewers 0.3 s after an origin went away; here a stream that was playing
+//! is retried with growing pauses until [`limits::RESUME_BUDGET`] has passed without media.
+//!
+//! A success is not the first packet but [`limits::STABLE_AFTER`] of play: an origin that accepts, sends a little and
+//! breaks is tried as slowly as one that refuses.
+//!
+//! [`limits::RESUME_BUDGET`]: crate::limits::RESUME_BUDGET
+//! [`limits::STABLE_AFTER`]: crate::limits::STABLE_AFTER
 
 use core::time::Duration;
 
 use super::Over;
-use crate::limits::{RESUME_BUDGET, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN, START_BUDGET_ATTEMPTS};
+use crate::limits::{
+    EAGER_ROUNDS_MAX, RESUME_BUDGET, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN, STABLE_AFTER, START_BUDGET_ATTEMPTS,
+};
 
 /// What an origin said before it was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +48,23 @@ pub(super) struct Attempts {
     current: usize,
     failed: u32,
     absent: u32,
+    /// Some origin has said [`Answer::Soon`].
+    soon: bool,
+    /// The stream has had media.
     played: bool,
 }
 
 impl Attempts {
     pub(super) fn new(urls: usize, retry_count: u32) -> Attempts {
-        Attempts { urls: urls.max(1), retry_count, current: 0, failed: 0, absent: 0, played: false }
+        Attempts {
+            urls: urls.max(1),
+            retry_count,
+            current: 0,
+            failed: 0,
+            absent: 0,
+            soon: false,
+            played: false,
+        }
     }
 
     /// The origin to try.
@@ -52,14 +72,25 @@ impl Attempts {
         self.current
     }
 
-    /// Origin `index` plays.
-    pub(super) fn succeeded(&mut self, index: usize) {
-        *self = Attempts { current: index, played: true, ..Attempts::new(self.urls, self.retry_count) };
+    /// Origin `index` plays. Whether that is a success shows when it is lost.
+    pub(super) fn playing(&mut self, index: usize) {
+        *self = Attempts { current: index, absent: 0, soon: false, played: true, ..*self };
     }
 
-    /// Origin `index` was playing and is lost: the next one is to be tried.
-    pub(super) fn lost(&mut self, index: usize) {
+    /// Origin `index` was playing for `played_for` and is lost. `silent_for` as in [`Attempts::failed`].
+    pub(super) fn lost(
+        &mut self,
+        index: usize,
+        played_for: Duration,
+        silent_for: Option<Duration>,
+        rng: &mut fastrand::Rng,
+    ) -> Verdict {
+        if played_for < STABLE_AFTER || self.retry_count == 0 {
+            return self.failed(index, Answer::Nothing, silent_for, rng);
+        }
+        self.failed = 0;
         self.current = (index + 1) % self.urls;
+        Verdict::Now
     }
 
     /// Origin `index` could not be made to play. `silent_for` is how long the stream has been without media, if it
@@ -71,38 +102,41 @@ impl Attempts {
         silent_for: Option<Duration>,
         rng: &mut fastrand::Rng,
     ) -> Verdict {
-        self.failed += 1;
+        self.failed = self.failed.saturating_add(1);
         self.absent += u32::from(answer == Answer::Absent);
-        // A stream that has played does not wait at one origin while another may have it.
-        if answer != Answer::Soon || self.played {
-            self.current = (index + 1) % self.urls;
-        }
-        let at_once = u32::try_from(self.urls).unwrap_or(u32::MAX).saturating_mul(self.retry_count);
-        if self.is_hopeless(answer, at_once, silent_for) {
+        self.soon |= answer == Answer::Soon;
+        self.current = (index + 1) % self.urls;
+        if self.is_hopeless(silent_for) {
             return Verdict::GiveUp(if self.absent > 0 { Over::Absent } else { Over::Unreachable });
         }
-        if self.failed <= at_once && answer != Answer::Soon {
+        let eager = self.rounds(self.retry_count.min(EAGER_ROUNDS_MAX));
+        // To ask the only origin again at once is of no use if it has just said that it needs time.
+        let needs_time = answer == Answer::Soon && self.urls == 1;
+        if self.failed <= eager && !needs_time {
             return Verdict::Now;
         }
-        Verdict::After(pause(self.failed.saturating_sub(at_once), rng))
+        Verdict::After(pause(self.failed.saturating_sub(eager), rng))
     }
 
-    fn is_hopeless(&self, answer: Answer, at_once: u32, silent_for: Option<Duration>) -> bool {
+    fn is_hopeless(&self, silent_for: Option<Duration>) -> bool {
         if self.retry_count == 0 {
             return true;
         }
         if self.played {
             return silent_for.is_some_and(|silent| silent >= RESUME_BUDGET);
         }
-        match answer {
-            Answer::Soon => self.failed > START_BUDGET_ATTEMPTS,
-            Answer::Absent | Answer::Nothing => self.failed > at_once || self.everybody_said_absent(),
-        }
+        let at_least = if self.soon { START_BUDGET_ATTEMPTS } else { 0 };
+        self.failed > self.rounds(self.retry_count).max(at_least) || self.everybody_said_absent()
     }
 
     /// Asking again is of no use while no origin has ever had the stream.
     fn everybody_said_absent(&self) -> bool {
         self.absent as usize >= self.urls && self.absent == self.failed
+    }
+
+    /// How many attempts `rounds` over the URLs are.
+    fn rounds(&self, rounds: u32) -> u32 {
+        u32::try_from(self.urls).unwrap_or(u32::MAX).saturating_mul(rounds)
     }
 }
 
@@ -140,9 +174,9 @@ mod tests {
     #[test]
     fn a_stream_that_played_is_retried_until_the_budget_is_spent() {
         let mut attempts = Attempts::new(1, 1);
-        attempts.succeeded(0);
-        attempts.lost(0);
+        attempts.playing(0);
         let silent = Some(Duration::from_secs(1));
+        assert_eq!(attempts.lost(0, STABLE_AFTER, silent, &mut rng()), Verdict::Now);
         assert_eq!(attempts.failed(0, Answer::Nothing, silent, &mut rng()), Verdict::Now);
         for _ in 0..20 {
             let Verdict::After(pause) = attempts.failed(0, Answer::Absent, silent, &mut rng()) else {
@@ -162,9 +196,59 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_starting_is_asked_again_at_the_same_origin() {
+    fn retry_count_zero_does_not_resume() {
+        let mut attempts = Attempts::new(3, 0);
+        attempts.playing(0);
+        let verdict = attempts.lost(0, 10 * STABLE_AFTER, Some(Duration::ZERO), &mut rng());
+        assert_eq!(verdict, Verdict::GiveUp(Over::Unreachable));
+    }
+
+    #[test]
+    fn a_stream_that_is_starting_is_looked_for_elsewhere_and_then_waited_for() {
         let mut attempts = Attempts::new(2, 1);
+        assert_eq!(attempts.failed(0, Answer::Soon, None, &mut rng()), Verdict::Now);
+        assert_eq!(attempts.current(), 1);
+        assert_eq!(attempts.failed(1, Answer::Absent, None, &mut rng()), Verdict::Now);
+        for n in 2..START_BUDGET_ATTEMPTS as usize {
+            let answer = if n % 2 == 0 { Answer::Soon } else { Answer::Absent };
+            assert!(matches!(attempts.failed(n % 2, answer, None, &mut rng()), Verdict::After(_)), "{n}");
+        }
+        assert_eq!(attempts.failed(0, Answer::Soon, None, &mut rng()), Verdict::GiveUp(Over::Absent));
+    }
+
+    #[test]
+    fn the_only_origin_is_given_time_to_start() {
+        let mut attempts = Attempts::new(1, 1);
         assert!(matches!(attempts.failed(0, Answer::Soon, None, &mut rng()), Verdict::After(_)));
         assert_eq!(attempts.current(), 0);
+    }
+
+    #[test]
+    fn an_origin_that_plays_and_breaks_is_tried_ever_more_slowly() {
+        let mut attempts = Attempts::new(1, 1);
+        let mut lose = |played_for| {
+            attempts.playing(0);
+            attempts.lost(0, played_for, Some(Duration::ZERO), &mut rng())
+        };
+        let little = STABLE_AFTER / 2;
+        assert_eq!(lose(little), Verdict::Now);
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            let Verdict::After(pause) = lose(little) else { panic!("no pause") };
+            pauses.push(pause);
+        }
+        assert!(pauses.is_sorted() && pauses[7] >= RETRY_PAUSE_MAX / 2, "{pauses:?}");
+        assert_eq!(lose(STABLE_AFTER), Verdict::Now);
+        assert_eq!(lose(little), Verdict::Now);
+    }
+
+    #[test]
+    fn many_retries_are_no_flood() {
+        let mut attempts = Attempts::new(1, 1_000_000);
+        let mut at_once = 0;
+        while attempts.failed(0, Answer::Nothing, None, &mut rng()) == Verdict::Now {
+            at_once += 1;
+        }
+        assert_eq!(at_once, EAGER_ROUNDS_MAX);
     }
 }

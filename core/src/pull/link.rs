@@ -10,7 +10,7 @@ use super::attempts::Answer;
 use crate::io::{CloseReason, ConnId};
 use crate::limits::{CONNECT_TIMEOUT, DESCRIBE_TIMEOUT, FIRST_MEDIA_TIMEOUT, PLAY_TIMEOUT};
 use crate::media::{Kind, Packet, StreamInfo, TrackId};
-use crate::time::{Deadline, Now, Time};
+use crate::time::{Deadline, Now, Time, soonest};
 use crate::timeline::Feed;
 use crate::url::Url;
 use crate::wire::ovt;
@@ -28,7 +28,12 @@ pub(super) struct Link {
     pub(super) feed: Feed,
     client: ovt::Client,
     step: Step,
+    /// When this step began, or when media last came.
     since: Time,
+    /// When its media last had a place on the timeline, or when it began to play.
+    placed: Time,
+    /// When it began to play.
+    playing_since: Time,
     /// The stream may take its time to start: the origin may have to pull it itself.
     patient: bool,
     out: VecDeque<LinkEvent>,
@@ -42,6 +47,19 @@ enum Step {
     Starting,
     Playing,
     Lost,
+}
+
+/// Something that is waited for.
+struct Wait {
+    what: &'static str,
+    since: Time,
+    within: Duration,
+}
+
+impl Wait {
+    fn at(&self) -> Time {
+        self.since + self.within
+    }
 }
 
 /// What a link has to say.
@@ -63,15 +81,17 @@ pub(super) struct Loss {
 }
 
 impl Link {
-    pub(super) fn new(now: Now, index: usize, url: &Url, first_id: u32, patient: bool) -> Link {
+    pub(super) fn new(now: Now, index: usize, url: &Url, first_id: u32, via: &[u64], patient: bool) -> Link {
         Link {
             index,
             conn: None,
             info: None,
             feed: Feed::new(None),
-            client: ovt::Client::new(url.full(), first_id, Some(HISTORY_MS)),
+            client: ovt::Client::new(url.full(), first_id, Some(HISTORY_MS)).with_via(via.to_vec()),
             step: Step::Connecting,
             since: now.mono,
+            placed: now.mono,
+            playing_since: now.mono,
             patient,
             out: VecDeque::new(),
         }
@@ -79,6 +99,11 @@ impl Link {
 
     pub(super) fn next_id(&self) -> u32 {
         self.client.next_id()
+    }
+
+    /// How long it has been playing, if it plays.
+    pub(super) fn played_for(&self, now: Now) -> Duration {
+        now.mono.since(self.playing_since)
     }
 
     pub(super) fn opened(&mut self, now: Now) {
@@ -110,9 +135,9 @@ impl Link {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Now, silence: Option<Duration>) {
-        if self.deadline(silence).is_some_and(|deadline| deadline.at <= now.mono) {
-            let waited = now.mono.since(self.since).as_millis();
-            return self.lose(Answer::Nothing, format!("no {} within {waited} ms", self.expected()));
+        if let Some(wait) = self.wait(silence).filter(|wait| wait.at() <= now.mono) {
+            let why = format!("no {} within {} ms", wait.what, wait.within.as_millis());
+            return self.lose(Answer::Nothing, why);
         }
         if self.feed.poll_timeout().is_some_and(|deadline| deadline.at <= now.mono) {
             self.out.push_back(LinkEvent::Settle);
@@ -120,7 +145,8 @@ impl Link {
     }
 
     pub(super) fn poll_timeout(&self, silence: Option<Duration>) -> Option<Deadline> {
-        crate::time::soonest(self.deadline(silence), self.feed.poll_timeout())
+        let wait = self.wait(silence).map(|wait| Deadline { at: wait.at(), why: wait.what });
+        soonest(wait, self.feed.poll_timeout())
     }
 
     pub(super) fn poll(&mut self) -> Option<LinkEvent> {
@@ -137,25 +163,22 @@ impl Link {
         self.since = now.mono;
     }
 
-    fn expected(&self) -> &'static str {
+    /// What is waited for, and how long.
+    fn wait(&self, silence: Option<Duration>) -> Option<Wait> {
+        let wait = |what, within| Some(Wait { what, since: self.since, within });
         match self.step {
-            Step::Connecting => "connection",
-            Step::Describing => "answer to DESCRIBE",
-            Step::Starting => "answer to PLAY",
-            Step::Playing | Step::Lost => "media",
+            Step::Connecting => wait("connection", CONNECT_TIMEOUT),
+            Step::Describing if self.patient => wait("answer to DESCRIBE", DESCRIBE_TIMEOUT),
+            Step::Describing => wait("answer to DESCRIBE", PLAY_TIMEOUT),
+            Step::Starting => wait("answer to PLAY", PLAY_TIMEOUT),
+            Step::Playing => {
+                let media = silence.and_then(|silence| wait("media", silence));
+                let start = Wait { what: "key frame", since: self.placed, within: FIRST_MEDIA_TIMEOUT };
+                let start = (!self.feed.is_live()).then_some(start);
+                media.into_iter().chain(start).min_by_key(Wait::at)
+            }
+            Step::Lost => None,
         }
-    }
-
-    fn deadline(&self, silence: Option<Duration>) -> Option<Deadline> {
-        let within = match self.step {
-            Step::Connecting => CONNECT_TIMEOUT,
-            Step::Describing if self.patient => DESCRIBE_TIMEOUT,
-            Step::Describing | Step::Starting => PLAY_TIMEOUT,
-            Step::Playing if self.feed.is_live() => silence?,
-            Step::Playing => silence.unwrap_or(FIRST_MEDIA_TIMEOUT).min(FIRST_MEDIA_TIMEOUT),
-            Step::Lost => return None,
-        };
-        Some(Deadline { at: self.since + within, why: self.expected() })
     }
 
     fn drain(&mut self, now: Now) {
@@ -164,9 +187,15 @@ impl Link {
                 ovt::ClientEvent::Described(description) => self.described(now, description.info),
                 ovt::ClientEvent::Media(packet) => {
                     self.since = now.mono;
+                    if self.feed.is_live() {
+                        self.placed = now.mono;
+                    }
                     self.out.push_back(LinkEvent::Packet(packet));
                 }
-                ovt::ClientEvent::Playing => self.enter(Step::Playing, now),
+                ovt::ClientEvent::Playing => {
+                    self.enter(Step::Playing, now);
+                    (self.placed, self.playing_since) = (now.mono, now.mono);
+                }
                 ovt::ClientEvent::Refused { code, message } => {
                     let answer = if code == 404 { Answer::Absent } else { Answer::Nothing };
                     self.lose(answer, format!("the origin answered {code}: {message}"));

@@ -9,6 +9,8 @@
 
 mod attempts;
 mod link;
+#[cfg(test)]
+mod tests;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -42,6 +44,8 @@ pub struct Plan {
     pub failback: bool,
     /// Where the timeline starts.
     pub timestamps: TimestampMode,
+    /// On whose behalf origins are asked: what came with the request for this stream, and this stream's own mark.
+    pub via: Vec<u64>,
 }
 
 /// What a pull wants, or has.
@@ -57,7 +61,12 @@ pub enum Output {
     /// Make a connection, and tell it with [`Pull::dialled`] before anything else.
     Open(Endpoint),
     /// The stream is given up.
-    Over(Over),
+    Over {
+        /// What that means for those who wait for it.
+        over: Over,
+        /// What the last attempt failed of, in a sentence's words.
+        why: String,
+    },
     /// The next packet, placed on the timeline.
     Packet(Packet),
     /// Send bytes.
@@ -87,6 +96,8 @@ pub struct Pull {
     /// The wait before the next attempt.
     retry_at: Option<Time>,
     next_failback: Time,
+    /// Why the last try to go back failed, as the operator was told; it is not said again and again.
+    failback_failure: Option<String>,
     /// Request ids go on over reconnects (reference: OVT trap 18).
     next_id: u32,
     out: VecDeque<Output>,
@@ -98,7 +109,8 @@ impl Pull {
         let mut pull = Pull {
             attempts: Attempts::new(plan.urls.len(), plan.properties.retry_count),
             timeline: Timeline::new(plan.timestamps),
-            next_failback: now.mono + plan.properties.failback_interval,
+            next_failback: now.mono + failback_interval(&plan),
+            failback_failure: None,
             rng: fastrand::Rng::with_seed(seed),
             key,
             plan,
@@ -156,7 +168,6 @@ impl Pull {
             self.dial(now, self.attempts.current());
         }
         if self.failback_due().is_some_and(|deadline| deadline.at <= now.mono) {
-            self.next_failback = now.mono + self.plan.properties.failback_interval;
             self.dial(now, 0);
         }
         self.settle(now);
@@ -220,9 +231,11 @@ impl Pull {
         let Some(url) = self.plan.urls.get(index) else { return };
         let Some(endpoint) = url.endpoint() else { return };
         let patient = !self.timeline.is_started() || self.plan.urls.len() == 1;
-        self.candidate = Some(Link::new(now, index, url, self.next_id, patient));
+        self.candidate = Some(Link::new(now, index, url, self.next_id, &self.plan.via, patient));
         self.out.push_back(Output::Open(endpoint));
-        self.event(Event::PullDialled { key: self.key.clone(), url: url.to_string() });
+        if self.failback_failure.is_none() || self.active.is_none() {
+            self.event(Event::PullDialled { key: self.key.clone(), url: self.url_of(index) });
+        }
     }
 
     /// Moves what the links have to say to where it belongs, until they are quiet.
@@ -243,11 +256,13 @@ impl Pull {
             LinkEvent::Described(_) => {}
             LinkEvent::Lost(loss) => {
                 let Some(link) = self.active.take() else { return };
-                let failed = link.index;
-                self.drop_link(link, &loss);
+                let (index, played_for) = (link.index, link.played_for(now));
+                self.tell_lost(index, &loss.why);
+                self.drop_link(link);
                 if self.candidate.is_none() {
-                    self.attempts.lost(failed);
-                    self.dial(now, self.attempts.current());
+                    let silent_for = self.silent_for(now);
+                    let verdict = self.attempts.lost(index, played_for, silent_for, &mut self.rng);
+                    self.obey(now, verdict, loss.why);
                 }
             }
             LinkEvent::Packet(packet) => {
@@ -299,10 +314,11 @@ impl Pull {
             self.hang_up(now, old);
         }
         let Some(mut link) = self.candidate.take() else { return };
-        self.next_id = link.next_id();
-        self.attempts.succeeded(link.index);
-        self.next_failback = now.mono + self.plan.properties.failback_interval;
-        let url = self.plan.urls.get(link.index).map(Url::to_string).unwrap_or_default();
+        self.count_ids(&link);
+        self.attempts.playing(link.index);
+        self.next_failback = now.mono + failback_interval(&self.plan);
+        self.failback_failure = None;
+        let url = self.url_of(link.index);
         let live = passed.packets.iter().map(|packet| packet.dts).max();
         if let (Some(info), Some(live)) = (link.info.take(), live) {
             self.announce(info, live);
@@ -331,35 +347,63 @@ impl Pull {
     fn candidate_lost(&mut self, now: Now, loss: Loss) {
         let Some(link) = self.candidate.take() else { return };
         let index = link.index;
-        let answer = loss.answer;
-        self.drop_link(link, &loss);
+        self.drop_link(link);
         if self.active.is_some() {
-            return;
+            return self.failback_failed(now, index, loss.why);
         }
-        let silent_for = self.timeline.last_passed().map(|last| now.mono.since(last));
-        match self.attempts.failed(index, answer, silent_for, &mut self.rng) {
-            Verdict::GiveUp(over) => {
-                self.event(Event::PullEnded { key: self.key.clone(), why: loss.why });
-                self.out.push_back(Output::Over(over));
-            }
+        self.tell_lost(index, &loss.why);
+        let silent_for = self.silent_for(now);
+        let verdict = self.attempts.failed(index, loss.answer, silent_for, &mut self.rng);
+        self.obey(now, verdict, loss.why);
+    }
+
+    /// The primary origin is not back yet. That is no news unless it fails in another way than before.
+    fn failback_failed(&mut self, now: Now, index: usize, why: String) {
+        self.next_failback = now.mono + failback_interval(&self.plan);
+        if self.failback_failure.as_ref() != Some(&why) {
+            self.tell_lost(index, &why);
+            self.failback_failure = Some(why);
+        }
+    }
+
+    fn obey(&mut self, now: Now, verdict: Verdict, why: String) {
+        match verdict {
+            Verdict::GiveUp(over) => self.out.push_back(Output::Over { over, why }),
             Verdict::Now => self.dial(now, self.attempts.current()),
             Verdict::After(pause) => self.retry_at = Some(now.mono + pause),
         }
     }
 
-    fn drop_link(&mut self, link: Link, loss: &Loss) {
-        self.next_id = link.next_id();
-        let url = self.plan.urls.get(link.index).map(Url::to_string).unwrap_or_default();
-        self.event(Event::PullLost { key: self.key.clone(), url, why: loss.why.clone() });
+    fn silent_for(&self, now: Now) -> Option<Duration> {
+        self.timeline.last_passed().map(|last| now.mono.since(last))
+    }
+
+    fn tell_lost(&mut self, index: usize, why: &str) {
+        let (key, url) = (self.key.clone(), self.url_of(index));
+        self.event(Event::PullLost { key, url, why: why.to_owned() });
+    }
+
+    fn url_of(&self, index: usize) -> String {
+        self.plan.urls.get(index).map(Url::to_string).unwrap_or_default()
+    }
+
+    /// Two links count at the same time while the primary is tried again, so the higher number holds.
+    fn count_ids(&mut self, link: &Link) {
+        self.next_id = self.next_id.max(link.next_id());
+    }
+
+    fn drop_link(&mut self, link: Link) {
+        self.count_ids(&link);
         if let Some(conn) = link.conn {
             self.out.push_back(Output::Close(conn, Close::Abort));
         }
     }
 
     fn hang_up(&mut self, now: Now, mut link: Link) {
-        self.next_id = link.next_id();
+        let farewell = link.farewell(now);
+        self.count_ids(&link);
         let Some(conn) = link.conn else { return };
-        match link.farewell(now) {
+        match farewell {
             Some(stop) => {
                 self.out.push_back(Output::Write(conn, stop));
                 self.out.push_back(Output::Close(conn, Close::Flush));
@@ -371,6 +415,11 @@ impl Pull {
     fn event(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
     }
+}
+
+/// How often the primary origin is tried again: as configured, but never in a tight loop.
+fn failback_interval(plan: &Plan) -> Duration {
+    plan.properties.failback_interval.max(limits::RETRY_PAUSE_MIN)
 }
 
 /// The history that is asked of an origin, in milliseconds: all that a Headwater origin keeps.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::limits::{HISTORY, HISTORY_BYTES_MAX};
-use crate::media::{Packet, StreamInfo, Timestamp, Track};
+use crate::media::{Kind, Packet, StreamInfo, Timestamp, Track};
 use crate::wire::ovt;
 
 /// One packet, encoded for the wire. Cloning it clones references.
@@ -31,20 +31,14 @@ pub struct Channel {
 impl Channel {
     /// A channel for a stream with these tracks.
     pub fn new(info: &StreamInfo) -> Channel {
-        let mut channel = Channel::default();
-        channel.update(info);
-        channel
-    }
-
-    /// The stream's tracks have changed.
-    pub fn update(&mut self, info: &StreamInfo) {
-        self.has_video = info.tracks.iter().any(|track| track.kind == crate::media::Kind::Video);
+        let has_video = info.tracks.iter().any(|track| track.kind == Kind::Video);
+        Channel { has_video, ..Channel::default() }
     }
 
     /// Encodes the stream's next packet; `None` if its codec does not cross OVT.
     pub fn push(&mut self, track: &Track, packet: &Packet) -> Option<Unit> {
         let bytes = ovt::MediaPacket::of(packet, track)?.encode(SESSION_ID, &mut self.sequence);
-        let start = packet.key && (!self.has_video || track.kind == crate::media::Kind::Video);
+        let start = packet.key && (!self.has_video || track.kind == Kind::Video);
         let unit = Unit { bytes, start, dts: packet.dts };
         self.remember(unit.clone());
         Some(unit)
@@ -74,7 +68,7 @@ impl Channel {
         if is_start {
             self.drop_old_runs();
         }
-        if self.history_bytes > HISTORY_BYTES_MAX {
+        while self.history_bytes > HISTORY_BYTES_MAX {
             self.drop_run();
         }
     }
@@ -111,7 +105,7 @@ const SESSION_ID: u32 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{AudioFormat, Codec, Kind, Timebase, TrackId, VideoFormat};
+    use crate::media::{AudioFormat, Codec, Timebase, TrackId, VideoFormat};
 
     fn track() -> Track {
         Track {
@@ -168,6 +162,18 @@ mod tests {
             let kept = newest.since(oldest);
             assert!(kept >= HISTORY && kept <= HISTORY + Duration::from_millis(gop as u64 * 80), "{kept:?}");
             assert!(channel.history.front().is_some_and(|unit| unit.start));
+        }
+    }
+
+    #[test]
+    fn short_runs_make_room_for_long_ones() {
+        let track = track();
+        let mut channel = Channel::new(&StreamInfo { tracks: vec![track.clone()], ..StreamInfo::default() });
+        for n in 0..2_000 {
+            let dts = Timestamp::new(0, Timebase::MILLIS);
+            let data = Bytes::from(vec![0; if n < 1_000 { 100 } else { 1 << 20 }]);
+            channel.push(&track, &Packet { track: track.id, dts, pts: dts, key: true, data });
+            assert!(channel.history_bytes <= HISTORY_BYTES_MAX);
         }
     }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::Unit;
 use crate::event::StreamKey;
-use crate::limits::{RELAY_QUEUE_HIGH, RELAY_QUEUE_LOW, RELAY_STALL_TIMEOUT};
-use crate::time::{Deadline, Time};
+use crate::limits::{RELAY_BEHIND_TIMEOUT, RELAY_QUEUE_HIGH, RELAY_QUEUE_LOW, RELAY_STALL_TIMEOUT};
+use crate::time::{Deadline, Time, soonest};
 
 /// The media side of one OVT connection.
 #[derive(Debug)]
@@ -17,7 +17,10 @@ pub struct Session {
     queued: usize,
     high: usize,
     state: State,
+    /// Since when it has taken nothing of what is queued.
     stuck_since: Option<Time>,
+    /// Since when it has been skipping with a long queue.
+    behind_since: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -46,12 +49,22 @@ pub enum Offer {
 impl Session {
     /// A client of the stream `key` to which nothing was sent.
     pub fn new(key: StreamKey) -> Session {
-        Session { key, queued: 0, high: RELAY_QUEUE_HIGH, state: State::Flowing, stuck_since: None }
+        Session {
+            key,
+            queued: 0,
+            high: RELAY_QUEUE_HIGH,
+            state: State::Flowing,
+            stuck_since: None,
+            behind_since: None,
+        }
     }
 
-    /// Counts bytes that are sent beside the units.
-    pub fn count(&mut self, bytes: usize) {
-        self.queued += bytes;
+    /// Counts bytes that are sent beside the units. False if the queue was too long already: the client asks on and
+    /// on and does not read.
+    pub fn count(&mut self, now: Time, bytes: usize) -> bool {
+        let has_room = self.queued <= self.high;
+        self.queue(now, bytes);
+        has_room
     }
 
     /// Counts the burst at the start, which may be long without the client being slow.
@@ -71,15 +84,13 @@ impl Session {
             State::Skipping { packets } => *packets,
             State::Flowing if self.queued > self.high => {
                 self.state = State::Skipping { packets: 1 };
+                self.behind_since = Some(now);
                 return Offer::Skip;
             }
             State::Flowing => 0,
         };
         self.state = State::Flowing;
-        if self.queued == 0 {
-            self.stuck_since = Some(now);
-        }
-        self.queued += unit.bytes.len();
+        self.queue(now, unit.bytes.len());
         Offer::Send { bytes: unit.bytes.clone(), skipped }
     }
 
@@ -88,22 +99,39 @@ impl Session {
         self.queued = self.queued.saturating_sub(bytes);
         self.high = self.high.min(RELAY_QUEUE_HIGH + self.queued).max(RELAY_QUEUE_HIGH);
         self.stuck_since = (self.queued > 0).then_some(now);
+        if self.queued <= RELAY_QUEUE_LOW {
+            self.behind_since = None;
+        }
     }
 
-    /// Whether the client has taken nothing for so long that it is given up.
+    /// Whether the client has taken nothing, or too little, for so long that it is given up.
     pub fn is_stuck(&self, now: Time) -> bool {
         self.poll_timeout().is_some_and(|deadline| deadline.at <= now)
     }
 
-    /// When it is given up if it takes nothing.
+    /// When it is given up if it takes nothing, or not enough.
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        let since = self.stuck_since?;
-        Some(Deadline { at: since + RELAY_STALL_TIMEOUT, why: "OVT client takes nothing" })
+        let stuck = self.stuck_since.map(|since| since + RELAY_STALL_TIMEOUT);
+        let behind = self.behind_since.map(|since| since + RELAY_BEHIND_TIMEOUT);
+        soonest(
+            stuck.map(|at| Deadline { at, why: "the OVT client takes nothing: it was dropped" }),
+            behind.map(|at| Deadline {
+                at,
+                why: "the OVT client takes less than the stream has: it was dropped",
+            }),
+        )
     }
 
     /// How much of the stream's past a client may ask for.
     pub fn history(asked_ms: Option<u32>) -> Duration {
         asked_ms.map_or(Duration::ZERO, |ms| Duration::from_millis(u64::from(ms)))
+    }
+
+    fn queue(&mut self, now: Time, bytes: usize) {
+        if self.queued == 0 {
+            self.stuck_since = Some(now);
+        }
+        self.queued += bytes;
     }
 }
 
@@ -160,6 +188,32 @@ mod tests {
         }
         assert!(queued <= RELAY_QUEUE_HIGH + 110_000);
         assert!(!session.is_stuck(Time::ZERO + RELAY_STALL_TIMEOUT / 2));
+        assert!(session.is_stuck(Time::ZERO + RELAY_STALL_TIMEOUT));
+    }
+
+    #[test]
+    fn a_client_that_takes_a_little_now_and_then_is_given_up_too() {
+        let mut session = session();
+        let units = units(500, 100_000, 25);
+        let mut now = Time::ZERO;
+        for unit in &units {
+            session.offer(now, unit);
+        }
+        while now < Time::ZERO + RELAY_BEHIND_TIMEOUT {
+            assert!(!session.is_stuck(now), "{now:?}");
+            now += RELAY_STALL_TIMEOUT / 2;
+            session.sent(now, 100);
+        }
+        assert!(session.is_stuck(now));
+        session.sent(now, 100_000_000);
+        assert!(!session.is_stuck(now), "it has caught up");
+    }
+
+    #[test]
+    fn a_client_that_asks_on_and_does_not_read_has_no_room() {
+        let mut session = session();
+        assert!(session.count(Time::ZERO, RELAY_QUEUE_HIGH + 1));
+        assert!(!session.count(Time::ZERO, 1));
         assert!(session.is_stuck(Time::ZERO + RELAY_STALL_TIMEOUT));
     }
 

@@ -2,12 +2,12 @@
 
 use core::mem;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Timeline;
 use super::memory::fingerprint;
 use crate::event::Joined;
-use crate::limits::{HELD_PACKETS_MAX, JOIN_QUIET, JOIN_TIMEOUT};
+use crate::limits::{HELD_BYTES_MAX, HELD_PACKETS_MAX, JOIN_QUIET, JOIN_TIMEOUT};
 use crate::media::{Packet, Timestamp, TrackId};
 use crate::time::{Deadline, Now, Time};
 
@@ -37,7 +37,8 @@ enum State {
 /// A source that has no place yet. Its packets are held until their place is known.
 #[derive(Debug, Default)]
 struct Joining {
-    held: Vec<Packet>,
+    held: VecDeque<Packet>,
+    held_bytes: usize,
     has_key: bool,
     first_at: Option<Time>,
     last_at: Option<Time>,
@@ -74,7 +75,7 @@ impl Feed {
     pub fn push(&mut self, timeline: &mut Timeline, now: Now, packet: Packet) -> Passed {
         let mut passed = Passed::default();
         if let State::Live(mapping) = &mut self.state {
-            if !mapping.jumps_back(&packet) {
+            if !mapping.jumps(&packet) {
                 mapping.pass(timeline, now, self.main, packet, &mut passed.packets);
                 return passed;
             }
@@ -86,7 +87,7 @@ impl Feed {
             self.start_first(timeline, now, &mut passed);
         } else if let Some(offset_us) = joining.recognise(timeline, now) {
             self.start_recognised(timeline, now, offset_us, &mut passed);
-        } else if joining.held.len() >= HELD_PACKETS_MAX {
+        } else if joining.is_full() {
             self.settle(timeline, now, &mut passed);
             self.forget_half();
         }
@@ -116,7 +117,7 @@ impl Feed {
     /// A source that cannot be joined does not fill the memory.
     fn forget_half(&mut self) {
         if let State::Joining(joining) = &mut self.state {
-            joining.held.drain(..joining.held.len() / 2);
+            (0..joining.held.len() / 2).for_each(|_| joining.drop_oldest());
         }
     }
 
@@ -124,7 +125,7 @@ impl Feed {
     fn start_first(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
         let Some(at) = joining.held.iter().position(|packet| is_start(self.main, packet)) else {
-            joining.held.clear();
+            self.state = State::Joining(Joining::default());
             return;
         };
         let held = joining.held.split_off(at);
@@ -159,22 +160,23 @@ impl Feed {
     fn start_at_key_frame(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
         let Some(newest_us) = joining.newest_us() else { return };
-        let live_offset_us = timeline.live_us(now).unwrap_or(0) - newest_us;
+        let live_offset_us = timeline.live_us(now).unwrap_or(0).saturating_sub(newest_us);
         let starts = |packet: &Packet| is_start(self.main, packet);
         let fits = |packet: &Packet| {
             let next_us = timeline.next_us(packet.track).unwrap_or(0);
-            starts(packet) && packet.dts.as_micros() + live_offset_us >= next_us
+            starts(packet) && packet.dts.as_micros().saturating_add(live_offset_us) >= next_us
         };
         let first = joining.held.iter().position(fits);
         let Some(at) = first.or_else(|| joining.held.iter().rposition(starts)) else {
-            joining.held.clear();
+            self.state = State::Joining(Joining::default());
             return;
         };
         let held = joining.held.split_off(at);
         let key_us = held[0].dts.as_micros();
         let next_us = timeline.next_us(held[0].track).unwrap_or(0);
-        let hole_us = key_us + live_offset_us - next_us;
-        let offset_us = if hole_us > SEAMLESS_US { live_offset_us } else { next_us - key_us };
+        let seamless_us = next_us.saturating_sub(key_us);
+        let leaves_hole = live_offset_us.saturating_sub(seamless_us) > SEAMLESS_US;
+        let offset_us = if leaves_hole { live_offset_us } else { seamless_us };
         self.go_live(timeline, now, Mapping::new(offset_us, false, true), held, passed, Joined::KeyFrame);
     }
 
@@ -183,7 +185,7 @@ impl Feed {
         timeline: &mut Timeline,
         now: Now,
         mut mapping: Mapping,
-        held: Vec<Packet>,
+        held: VecDeque<Packet>,
         passed: &mut Passed,
         joined: Joined,
     ) {
@@ -203,21 +205,36 @@ impl Joining {
             self.has_key = true;
             self.first_at = Some(now.mono);
         }
-        self.held.push(packet);
+        self.held_bytes += packet.data.len();
+        self.held.push_back(packet);
+        while !self.has_key && (self.held.len() > HELD_PACKETS_MAX / 2 || self.held_bytes > HELD_BYTES_MAX) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.held.pop_front() {
+            self.held_bytes -= oldest.data.len();
+        }
+    }
+
+    /// Whether its place must be decided with what is held.
+    fn is_full(&self) -> bool {
+        self.has_key && (self.held.len() >= HELD_PACKETS_MAX || self.held_bytes >= HELD_BYTES_MAX)
     }
 
     /// The offset of the source, if the packets held so far leave no doubt: they were there once only, all at the
     /// same offset, and so lately that a programme that loops would have been there twice. One large access unit is
     /// proof enough; small ones must agree with each other.
     fn recognise(&mut self, timeline: &Timeline, now: Now) -> Option<i64> {
-        let packet = self.held.last()?;
+        let packet = self.held.back()?;
         let place = timeline.memory.only_place(fingerprint(packet))?;
-        let age_us = timeline.live_us(now)? - place.as_micros();
+        let age_us = timeline.live_us(now)?.saturating_sub(place.as_micros());
         if age_us >= timeline.memory.span_us() / 2 {
             return None;
         }
         let offset_us = place.micros_since(packet.dts);
-        if (offset_us - self.offset_us).abs() > OFFSET_AGREES_US {
+        if offset_us.abs_diff(self.offset_us) > OFFSET_AGREES_US {
             self.votes = 0;
         }
         self.offset_us = offset_us;
@@ -232,7 +249,7 @@ impl Joining {
         let newest_us = self.newest_us()?;
         let offsets = self.known_offsets(timeline);
         let near = |edge_us: i64| {
-            let off_by = |offset_us: &i64| (newest_us + offset_us - edge_us).abs();
+            let off_by = |offset_us: &i64| newest_us.saturating_add(*offset_us).abs_diff(edge_us);
             let known =
                 offsets.iter().filter(|(_, votes)| **votes >= VOTES_NEEDED).map(|(offset_us, _)| *offset_us);
             known.filter(|offset_us| off_by(offset_us) <= LIVE_AGREES_US).min_by_key(off_by)
@@ -246,11 +263,14 @@ impl Joining {
         for packet in &self.held {
             for place in timeline.memory.places(fingerprint(packet)) {
                 let offset_us = place.micros_since(packet.dts);
-                let around = offset_us - OFFSET_AGREES_US..=offset_us + OFFSET_AGREES_US;
+                let near = offset_us.saturating_sub_unsigned(OFFSET_AGREES_US)
+                    ..=offset_us.saturating_add_unsigned(OFFSET_AGREES_US);
                 let votes = votes(packet);
-                match offsets.range_mut(around).next() {
-                    Some((_, sum)) => *sum += votes,
-                    None => *offsets.entry(offset_us).or_default() += votes,
+                match offsets.range_mut(near).next() {
+                    Some((_, sum)) => *sum = sum.saturating_add(votes),
+                    None => {
+                        offsets.insert(offset_us, votes);
+                    }
                 }
             }
         }
@@ -282,10 +302,10 @@ impl Mapping {
         Mapping { offset_us, ticks: BTreeMap::new(), last_in: BTreeMap::new(), overlaps, decodable }
     }
 
-    fn jumps_back(&self, packet: &Packet) -> bool {
-        self.last_in
-            .get(&packet.track)
-            .is_some_and(|last| packet.dts.micros_since(*last) < -(JUMP_BACK.as_micros() as i64))
+    /// Whether the source has started its clock again.
+    fn jumps(&self, packet: &Packet) -> bool {
+        let Some(last) = self.last_in.get(&packet.track) else { return false };
+        last.since(packet.dts) > JUMP_BACK || packet.dts.since(*last) > JUMP_FORWARD
     }
 
     fn pass(
@@ -326,10 +346,10 @@ impl Mapping {
     /// Whether an earlier source delivered this very packet. If so, the offset of its track is exact from here on.
     fn is_repeated(&mut self, timeline: &Timeline, fingerprint: u64, packet: &Packet) -> bool {
         let agrees =
-            |place: &Timestamp| (place.micros_since(packet.dts) - self.offset_us).abs() <= OFFSET_AGREES_US;
+            |place: &Timestamp| place.micros_since(packet.dts).abs_diff(self.offset_us) <= OFFSET_AGREES_US;
         let Some(place) = timeline.memory.places(fingerprint).find(agrees) else { return false };
         if place.base() == packet.dts.base() {
-            self.ticks.insert(packet.track, place.ticks() - packet.dts.ticks());
+            self.ticks.insert(packet.track, place.ticks().saturating_sub(packet.dts.ticks()));
         }
         true
     }
@@ -341,9 +361,9 @@ fn is_start(main: Option<TrackId>, packet: &Packet) -> bool {
 }
 
 /// Offsets that differ by less are the same offset, rounded differently.
-const OFFSET_AGREES_US: i64 = 2_000;
+const OFFSET_AGREES_US: u64 = 2_000;
 /// How far the live edges of two origins may be apart, in microseconds.
-const LIVE_AGREES_US: i64 = 1_500_000;
+const LIVE_AGREES_US: u64 = 1_500_000;
 /// A hole that would be shorter than this, in microseconds, is not left: no viewer can tell, but every player has to
 /// get over it.
 const SEAMLESS_US: i64 = 250_000;
@@ -352,3 +372,6 @@ const PROOF_BYTES: usize = 512;
 const VOTES_NEEDED: u32 = 3;
 /// A source whose time goes back by more than this has started again.
 const JUMP_BACK: Duration = Duration::from_secs(1);
+/// A source whose time goes forward by more than this, too: one packet with a time that cannot be meant must not put
+/// everything that follows out of reach.
+const JUMP_FORWARD: Duration = Duration::from_secs(24 * 60 * 60);

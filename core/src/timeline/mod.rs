@@ -85,7 +85,7 @@ impl Timeline {
     /// Where the next packet of `track` is expected if nothing was lost, in microseconds.
     fn next_us(&self, track: TrackId) -> Option<i64> {
         let position = self.tracks.get(&track).or_else(|| self.tracks.values().next())?;
-        Some(position.last.as_micros() + position.step_us)
+        Some(position.last.as_micros().saturating_add(position.step_us))
     }
 
     /// Where the media ends, in microseconds.
@@ -97,15 +97,15 @@ impl Timeline {
     fn live_us(&self, now: Now) -> Option<i64> {
         let last = self.end_us()?;
         let silent = now.mono.since(self.last_passed?);
-        Some(last + i64::try_from(silent.as_micros()).unwrap_or(0))
+        Some(last.saturating_add(i64::try_from(silent.as_micros()).unwrap_or(0)))
     }
 
     /// Where a first packet with `dts` is placed, as an offset in microseconds.
     fn first_offset_us(&self, now: Now, dts: Timestamp) -> i64 {
         match self.mode {
             TimestampMode::Original => 0,
-            TimestampMode::SystemClock => now.wall.as_micros() - dts.as_micros(),
-            TimestampMode::ZeroBased => -dts.as_micros(),
+            TimestampMode::SystemClock => now.wall.as_micros().saturating_sub(dts.as_micros()),
+            TimestampMode::ZeroBased => 0_i64.saturating_sub(dts.as_micros()),
         }
     }
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::{Feed, Timeline};
 use crate::config::TimestampMode;
 use crate::event::Joined;
+use crate::limits::HELD_BYTES_MAX;
 use crate::media::{Packet, Timebase, Timestamp, TrackId};
 use crate::time::{Now, Time, Wall};
 
@@ -265,7 +266,65 @@ fn a_source_that_starts_again_is_joined_again() {
     assert!(passed.packets[0].dts.ticks() > 2_400);
 }
 
+#[test]
+fn a_time_that_cannot_be_meant_does_not_move_the_timeline() {
+    let mut timeline = playing(50);
+    let mut feed = Feed::new(Some(VIDEO));
+    for n in 25..=60 {
+        feed.push(&mut timeline, at(2_400), frame(n, 0));
+    }
+    assert!(
+        feed.push(&mut timeline, at(2_440), packet(VIDEO, i64::MAX, false, payload(7, 300)))
+            .packets
+            .is_empty()
+    );
+    for n in 62..=75 {
+        assert!(feed.push(&mut timeline, at(2_500), frame(n, 0)).packets.is_empty());
+    }
+    let passed = feed.handle_timeout(&mut timeline, at(2_520));
+    assert_eq!(passed.joined, Some(Joined::KeyFrame));
+    assert!((2_400..4_000).contains(&passed.packets[0].dts.ticks()), "{:?}", passed.packets[0].dts);
+}
+
+#[test]
+fn what_is_held_of_a_source_without_a_place_is_bounded() {
+    let mut timeline = playing(50);
+    let mut feed = Feed::new(Some(VIDEO));
+    let big = |n: i64, key| packet(VIDEO, n * 40, key, payload(n, 1 << 20));
+    // Without a key frame: only the newest are kept.
+    for n in 1_000..1_100 {
+        assert!(feed.push(&mut timeline, at(2_100), big(n, false)).packets.is_empty());
+    }
+    assert_eq!(feed.poll_timeout(), None);
+    // With one: it is joined before it has more than the bound.
+    let joined = (1_100..1_200).map(|n| feed.push(&mut timeline, at(2_100), big(n, n == 1_100)));
+    let first = joined.filter(|passed| passed.joined.is_some()).map(|passed| passed.packets.len()).next();
+    assert!(first.is_some_and(|count| count <= HELD_BYTES_MAX >> 20), "{first:?}");
+}
+
 proptest! {
+    /// No timestamp makes the arithmetic overflow, whatever mode and clock.
+    #[test]
+    fn any_timestamp_is_placed_or_left_out(
+        times in proptest::collection::vec((any::<i64>(), any::<bool>()), 1..40),
+        mode in 0usize..3,
+    ) {
+        let modes = [TimestampMode::ZeroBased, TimestampMode::Original, TimestampMode::SystemClock];
+        let mut timeline = Timeline::new(modes[mode]);
+        let mut clock = 0;
+        for chunk in times.chunks(7) {
+            let mut feed = Feed::new(Some(VIDEO));
+            for (ticks, key) in chunk {
+                clock += 7;
+                feed.push(&mut timeline, at(clock), packet(VIDEO, *ticks, *key, payload(clock as i64, 600)));
+                if feed.poll_timeout().is_some_and(|due| due.at <= at(clock).mono) {
+                    feed.handle_timeout(&mut timeline, at(clock));
+                    prop_assert!(feed.poll_timeout().is_none(), "what was due is done");
+                }
+            }
+        }
+    }
+
     /// Whatever a second source sends, every track's time goes forward only.
     #[test]
     fn time_never_goes_back(

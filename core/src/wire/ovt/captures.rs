@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::client::Phase;
 use super::media::{MediaFlag, PacketType};
-use super::message::{self, Description, Request, Response};
+use super::message::{self, Description, Extension, Request, Response};
 use super::packet::{HEADER_BYTES, Header, PayloadKind};
 use super::reassembly::{Reassembler, Unit};
 use super::{
@@ -244,8 +244,9 @@ fn captured_requests_are_written_again_byte_for_byte() {
         let captured = edge_side(stream);
         let mut written = Vec::new();
         for (at, text) in messages(captured.clone()) {
-            let Request { application, id, target, history_ms } = Request::parse(&text).expect("a request");
-            written.extend_from_slice(&message::request(application, id, &target.full(), history_ms, at));
+            let Request { application, id, target, .. } = Request::parse(&text).expect("a request");
+            let request = message::request(application, id, &target.full(), Extension::default(), at);
+            written.extend_from_slice(&request);
         }
         assert_eq!(captured, written, "{stream}");
     }
@@ -340,7 +341,7 @@ fn answer(server: &mut Server, event: ServerEvent, captured: &[(Wall, Bytes)], a
     let (at, text) = &captured[answered];
     let (application, id, target) = match event {
         ServerEvent::Write(bytes) => return bytes,
-        ServerEvent::Describe { id, target } => (Application::Describe, id, target),
+        ServerEvent::Describe { id, target, .. } => (Application::Describe, id, target),
         ServerEvent::Play { id, target, .. } => (Application::Play, id, target),
         ServerEvent::Stop { id, target } => (Application::Stop, id, target),
     };

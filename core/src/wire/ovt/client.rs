@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::message::{self, Application, Description, Response};
+use super::message::{self, Application, Description, Extension, Response};
 use super::reassembly::{Reassembler, Unit};
 use super::{Error, MediaPacket, PeerMisbehaved};
 use crate::limits;
@@ -26,6 +26,7 @@ pub struct Client {
     target: String,
     next_id: u32,
     history_ms: Option<u32>,
+    via: Vec<u64>,
     phase: Phase,
     reassembler: Reassembler,
     tracks: Vec<Track>,
@@ -85,6 +86,7 @@ impl Client {
             target,
             next_id: first_id,
             history_ms,
+            via: Vec::new(),
             phase: Phase::Idle,
             reassembler: Reassembler::for_edge(),
             tracks: Vec::new(),
@@ -92,6 +94,11 @@ impl Client {
             early_bytes: 0,
             events: VecDeque::new(),
         }
+    }
+
+    /// The client for a stream that others have asked for: `via` marks on whose behalf DESCRIBE is asked.
+    pub fn with_via(self, via: Vec<u64>) -> Client {
+        Client { via, ..self }
     }
 
     /// The connection is open, or it is time to ask again after [`ClientEvent::Retry`]: asks DESCRIBE. Does nothing
@@ -152,8 +159,12 @@ impl Client {
     fn request(&mut self, application: Application, wall: Wall) -> Bytes {
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
-        let history_ms = self.history_ms.filter(|_| application == Application::Play);
-        message::request(application, id, &self.target, history_ms, wall)
+        let extension = match application {
+            Application::Describe => Extension { via: &self.via, ..Extension::default() },
+            Application::Play => Extension { history_ms: self.history_ms, ..Extension::default() },
+            Application::Stop => Extension::default(),
+        };
+        message::request(application, id, &self.target, extension, wall)
     }
 
     fn message(&mut self, text: &[u8], wall: Wall) -> Result<(), Error> {

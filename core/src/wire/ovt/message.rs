@@ -1,8 +1,10 @@
 //! OVT messages: requests, responses, and what a DESCRIBE says (reference: OVT sections 4 and 5).
 //!
 //! Texts are written byte for byte as OvenMediaEngine writes them. What is read is held to the type checks of an
-//! OvenMediaEngine edge, and no further; unknown keys are ignored on both sides, and one of ours rides on that:
-//! a PLAY may ask another Headwater for the recent past (`"headwater":{"history_ms":4000}`).
+//! OvenMediaEngine edge, and no further; unknown keys are ignored on both sides, and one of ours rides on that. With
+//! it a PLAY asks another Headwater for the recent past (`"headwater":{"history_ms":4000}`), and a DESCRIBE says for
+//! which streams of which servers it is asked (`"headwater":{"via":["0123456789abcdef"]}`), so that a request that
+//! comes back to where it began can be told.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -71,6 +73,9 @@ pub struct Request {
     pub target: Url,
     /// How much of the recent past is wanted, in milliseconds: Headwater's own extension of PLAY.
     pub history_ms: Option<u32>,
+    /// On whose behalf it is asked, the first asker first: Headwater's own extension of DESCRIBE. At most
+    /// [`limits::OVT_VIA_MAX`] marks; a mark means something only to the server that made it.
+    pub via: Vec<u64>,
 }
 
 /// Why a request cannot be read, in the order in which it is looked at.
@@ -114,7 +119,11 @@ impl Request {
         let extension = object.object("headwater").ok();
         let history_ms = extension.and_then(|extension| extension.optional_uint("history_ms"));
         let history_ms = history_ms.filter(|_| application == Application::Play);
-        Ok(Request { application, id, target, history_ms })
+        let via = match application {
+            Application::Describe => read_via(&value),
+            Application::Play | Application::Stop => Vec::new(),
+        };
+        Ok(Request { application, id, target, history_ms, via })
     }
 }
 
@@ -130,18 +139,30 @@ impl RequestError {
     }
 }
 
+/// What a request says beyond OVT; an OvenMediaEngine origin ignores it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extension<'a> {
+    /// See [`Request::history_ms`].
+    pub history_ms: Option<u32>,
+    /// See [`Request::via`].
+    pub via: &'a [u64],
+}
+
 /// The packets of a request. `target` is sent as it is, because it is the name by which the origin's operator knows
-/// the stream; `history_ms` is for a PLAY only, and an OvenMediaEngine origin ignores it.
+/// the stream.
 pub fn request(
     application: Application,
     id: u32,
     target: &str,
-    history_ms: Option<u32>,
+    extension: Extension<'_>,
     wall: Wall,
 ) -> Bytes {
     let text = to_text(&RequestText {
         application: application.name(),
-        headwater: history_ms.map(|history_ms| ExtensionText { history_ms }),
+        headwater: (extension != Extension::default()).then(|| ExtensionText {
+            history_ms: extension.history_ms,
+            via: extension.via.iter().map(|mark| format!("{mark:016x}")).collect(),
+        }),
         id,
         target,
     });
@@ -273,6 +294,13 @@ fn some_of<T>(items: impl Iterator<Item = T>) -> Option<Vec<T>> {
     Some(items.collect::<Vec<T>>()).filter(|items| !items.is_empty())
 }
 
+/// The marks of a request; what is no mark is left out.
+fn read_via(request: &Value) -> Vec<u64> {
+    let marks = request["headwater"]["via"].as_array().map_or(&[][..], Vec::as_slice);
+    let read = |mark: &Value| u64::from_str_radix(mark.as_str()?, 16).ok();
+    marks.iter().filter_map(read).take(limits::OVT_VIA_MAX).collect()
+}
+
 fn read_tracks(stream: &Object<'_>) -> Result<Vec<Track>, PeerMisbehaved> {
     let mut tracks = Vec::new();
     for object in stream.objects("tracks", limits::TRACKS_MAX)? {
@@ -392,7 +420,10 @@ struct RequestText<'a> {
 
 #[derive(Serialize)]
 struct ExtensionText {
-    history_ms: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    via: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -611,7 +642,7 @@ mod tests {
     fn the_examples_of_requests_and_answers() {
         let target = "ovt://10.0.0.1:9000/app/stream";
         let wall = Wall::from_micros(1_700_000_000_000_999);
-        let packets = request(Application::Describe, 1, target, None, wall);
+        let packets = request(Application::Describe, 1, target, Extension::default(), wall);
         let header = [0x60, 0x0a, 0, 0, 0, 0, 0x01, 0x8b, 0xcf, 0xe5, 0x68, 0, 0, 0, 0, 0, 0, 0x4b];
         assert_eq!(packets[..HEADER_BYTES], header);
         assert_eq!(
@@ -625,7 +656,8 @@ mod tests {
 
     #[test]
     fn a_play_may_ask_for_history() {
-        let packets = request(Application::Play, 2, "ovt://h/a/s", Some(4_000), Wall::default());
+        let history = Extension { history_ms: Some(4_000), ..Extension::default() };
+        let packets = request(Application::Play, 2, "ovt://h/a/s", history, Wall::default());
         let expected =
             r#"{"application":"play","headwater":{"history_ms":4000},"id":2,"target":"ovt://h/a/s"}"#;
         assert_eq!(text(&packets), expected);
@@ -640,6 +672,22 @@ mod tests {
         }
         let describe = expected.replace("play", "describe");
         assert_eq!(Request::parse(describe.as_bytes()).map(|request| request.history_ms), Ok(None));
+    }
+
+    #[test]
+    fn a_describe_may_say_for_whom_it_is_asked() {
+        let via = Extension { via: &[1, u64::MAX], ..Extension::default() };
+        let packets = request(Application::Describe, 1, "ovt://h/a/s", via, Wall::default());
+        let expected = r#"{"application":"describe","headwater":{"via":["0000000000000001","ffffffffffffffff"]},"id":1,"target":"ovt://h/a/s"}"#;
+        assert_eq!(text(&packets), expected);
+        let read = |text: &str| Request::parse(text.as_bytes()).map(|request| request.via);
+        assert_eq!(read(expected), Ok(vec![1, u64::MAX]));
+        assert_eq!(read(&expected.replace("describe", "play")), Ok(vec![]));
+        assert_eq!(read(&expected.replace("000000000000000", "x")), Ok(vec![u64::MAX]));
+        assert_eq!(read(&expected.replace("[", r#"{"a":["#).replace("]", "]}")), Ok(vec![]));
+        let many = format!("[{}]", vec![r#""1""#; 1_000].join(","));
+        let many = expected.replace(r#"["0000000000000001","ffffffffffffffff"]"#, &many);
+        assert_eq!(read(&many).map(|via| via.len()), Ok(limits::OVT_VIA_MAX));
     }
 
     #[test]
@@ -951,7 +999,8 @@ mod tests {
         #[test]
         fn requests_round_trip(id: u32, path in "/[a-zü]{1,5}/[a-z\"\\\\]{1,5}", history_ms: Option<u32>) {
             let target = format!("ovt://host:9000{path}");
-            let text = text(&request(Application::Play, id, &target, history_ms, Wall::default()));
+            let extension = Extension { history_ms, ..Extension::default() };
+            let text = text(&request(Application::Play, id, &target, extension, Wall::default()));
             let request = Request::parse(text.as_bytes()).expect("a request");
             prop_assert_eq!(request.target.full(), target);
             prop_assert_eq!((request.id, request.history_ms), (id, history_ms));

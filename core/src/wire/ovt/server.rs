@@ -43,6 +43,8 @@ pub enum ServerEvent {
         id: u32,
         /// Which stream.
         target: Url,
+        /// On whose behalf it asks; only another Headwater says so.
+        via: Vec<u64>,
     },
     /// It wants a stream: answer with [`Server::play_ok`] and then send media, or with a `no_such_*`.
     Play {
@@ -127,6 +129,12 @@ impl Server {
         self.refuse(id, application, &format!("There is no such stream ({key})"), wall)
     }
 
+    /// DESCRIBE: the stream `key` (`#<vhost>#<app>/<stream>`) is pulled from whoever asks for it.
+    pub fn goes_in_circles(&self, id: u32, key: &str, wall: Wall) -> Bytes {
+        let message = format!("The servers ask each other for {key} in a circle; correct their <Origins>");
+        message::refusal(Application::Describe.name(), id, 404, &message, wall)
+    }
+
     /// Any request: there is no application `app` (`#<vhost>#<app>`). OvenMediaEngine says so to a PLAY.
     pub fn no_such_app(&mut self, id: u32, application: Application, app: &str, wall: Wall) -> Bytes {
         self.refuse(id, application, &format!("There is no such app ({app})"), wall)
@@ -154,10 +162,10 @@ impl Server {
     fn request(&mut self, text: &[u8], wall: Wall) {
         let event = match Request::parse(text) {
             Err(error) => ServerEvent::Write(error.answer(wall)),
-            Ok(Request { application: Application::Describe, id, target, .. }) => {
-                ServerEvent::Describe { id, target }
+            Ok(Request { application: Application::Describe, id, target, via, .. }) => {
+                ServerEvent::Describe { id, target, via }
             }
-            Ok(Request { application: Application::Play, id, target, history_ms }) => {
+            Ok(Request { application: Application::Play, id, target, history_ms, .. }) => {
                 self.play(id, target, history_ms, wall)
             }
             Ok(Request { application: Application::Stop, id, target, .. }) => {
@@ -211,6 +219,7 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::super::captures::description;
+    use super::super::message::Extension;
     use super::super::packet::{HEADER_BYTES, Header, PayloadKind, fragment};
     use super::super::{Client, ClientEvent};
     use super::*;
@@ -220,7 +229,7 @@ mod tests {
     const KEY: &str = "#default#app/stream";
 
     fn request(application: Application, id: u32) -> Bytes {
-        message::request(application, id, "ovt://host:9000/app/stream", None, Wall::default())
+        message::request(application, id, "ovt://host:9000/app/stream", Extension::default(), Wall::default())
     }
 
     fn receive(server: &mut Server, bytes: impl Into<Bytes>) -> Result<(), Error> {
@@ -247,7 +256,7 @@ mod tests {
     #[test]
     fn trap_16_the_host_of_the_target_is_handed_on() {
         let mut server = Server::new(Time::ZERO);
-        let ServerEvent::Describe { id: 1, target } = ask(&mut server, Application::Describe, 1) else {
+        let ServerEvent::Describe { id: 1, target, .. } = ask(&mut server, Application::Describe, 1) else {
             panic!("a DESCRIBE")
         };
         assert_eq!((target.host(), target.app(), target.stream()), ("host", Some("app"), Some("stream")));
@@ -297,7 +306,8 @@ mod tests {
     #[test]
     fn history_is_handed_on() {
         let mut server = Server::new(Time::ZERO);
-        let play = message::request(Application::Play, 1, "ovt://h/a/s", Some(4_000), Wall::default());
+        let history = Extension { history_ms: Some(4_000), ..Extension::default() };
+        let play = message::request(Application::Play, 1, "ovt://h/a/s", history, Wall::default());
         receive(&mut server, play).expect("a request");
         assert!(matches!(server.poll(), Some(ServerEvent::Play { history_ms: Some(4_000), .. })));
     }
