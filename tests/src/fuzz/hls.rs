@@ -72,7 +72,8 @@ pub fn packager(data: &[u8]) {
 
 pub(super) fn request_seeds() -> Vec<Vec<u8>> {
     let mut packager = packager_with_media();
-    let mut seeds: Vec<String> = ["llhls.m3u8", "llhls.m3u8?_HLS_legacy=YES", "master.m3u8"].map(str::to_owned).into();
+    let mut seeds: Vec<String> =
+        ["llhls.m3u8", "llhls.m3u8?_HLS_legacy=YES", "master.m3u8"].map(str::to_owned).into();
     let master = text_of(&mut packager, "llhls.m3u8").expect("the master playlist is there");
     let master = m3u8::master(&master).expect("a master playlist");
     for uri in master.variants.into_iter().chain(master.renditions.into_iter().map(|(_, uri)| uri)) {
@@ -97,7 +98,8 @@ pub(super) fn packager_seeds() -> Vec<Vec<u8>> {
         // The first choice of everything, and tracks as they were recorded.
         let head = [0, segment, 0, 0, 0, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0];
         // Two tracks, each packet where the one before ended: two of sound to one picture.
-        let body = (0..240u8).flat_map(move |n| [0, u8::from(n % 3 != 0), 0, u8::from(n % 72 != 0) * 200, 0, n]);
+        let body =
+            (0..240u8).flat_map(move |n| [0, u8::from(n % 3 != 0), 0, u8::from(n % 72 != 0) * 200, 0, n]);
         head.into_iter().chain(body).collect()
     };
     let wild = (0..8u8).map(|start| (0..600u16).map(|n| (n.wrapping_mul(151) >> 3) as u8 ^ start).collect());
@@ -201,9 +203,16 @@ impl Packaged {
             let Some(text) = text_of(packager, &name) else { continue };
             let media = m3u8::media(&text).unwrap_or_else(|error| panic!("{error:#}:\n{text}"));
             let before = self.sequence.insert(track.id, media.media_sequence);
-            assert!(before <= Some(media.media_sequence), "MEDIA-SEQUENCE goes back from {before:?}:\n{text}");
+            assert!(
+                before <= Some(media.media_sequence),
+                "MEDIA-SEQUENCE goes back from {before:?}:\n{text}"
+            );
             for segment in &media.segments {
-                assert!(segment.duration < media.target_duration as f64 + 0.5, "{} is too long:\n{text}", segment.uri);
+                assert!(
+                    segment.duration < media.target_duration as f64 + 0.5,
+                    "{} is too long:\n{text}",
+                    segment.uri
+                );
             }
             for (uri, gap) in listed(&text) {
                 let response = now(ask(packager, &uri));
@@ -433,9 +442,7 @@ mod tests {
     fn the_packager_is_fed_well() {
         let packaged = Packaged::run(&packager_seeds()[0]);
         let parts = |track| {
-            let of = |event: &&PackagerEvent| {
-                matches!(event, PackagerEvent::PartReady { track: it, .. } if *it == TrackId(track))
-            };
+            let of = |event: &&PackagerEvent| matches!(event, PackagerEvent::PartReady { track: it, .. } if *it == TrackId(track));
             packaged.events.iter().filter(of).count()
         };
         assert!(parts(0) > 10 && parts(1) > 10, "{:?}", packaged.events);

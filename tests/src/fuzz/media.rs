@@ -47,7 +47,9 @@ pub(super) fn codec_seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for flv in [sample::AVC_AAC, sample::HEVC] {
         let stream = sample::stream(flv);
-        seeds.extend(stream.info.tracks.iter().filter_map(|track| track.config.as_ref()).map(|record| record.to_vec()));
+        seeds.extend(
+            stream.info.tracks.iter().filter_map(|track| track.config.as_ref()).map(|record| record.to_vec()),
+        );
         seeds.extend(stream.packets.iter().take(12).map(|packet| packet.data.to_vec()));
         let sets = stream.packets.iter().take(1).flat_map(|packet| annexb::nal_units(&packet.data));
         seeds.extend(sets.take(5).map(<[u8]>::to_vec));

@@ -38,8 +38,10 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         REQUEST, 0, 0, 0, REQUEST, 0, 1, 0, REQUEST, 0, 2, 0, TIME, 3, MEDIA, 0, 30, SETTLE, REQUEST, 0, 5, 0,
     ];
     let relay: &[u8] = &[EDGE, 0, SETTLE, MEDIA, 0, 20, SETTLE, SENT, 0, 200];
-    let pull: &[u8] = &[REQUEST, 2, 0, 0, OPENED, 0, SETTLE, MEDIA, 0, 60, SETTLE, TIME, 4, MEDIA, 0, 60, SETTLE];
-    let pull_for_edge: &[u8] = &[EDGE, 2, SETTLE, OPENED, 1, SETTLE, MEDIA, 1, 60, SETTLE, MEDIA, 1, 30, SETTLE];
+    let pull: &[u8] =
+        &[REQUEST, 2, 0, 0, OPENED, 0, SETTLE, MEDIA, 0, 60, SETTLE, TIME, 4, MEDIA, 0, 60, SETTLE];
+    let pull_for_edge: &[u8] =
+        &[EDGE, 2, SETTLE, OPENED, 1, SETTLE, MEDIA, 1, 60, SETTLE, MEDIA, 1, 30, SETTLE];
     let lose: &[u8] = &[CLOSED, 1, 0, TIME, 5, OPENED, 2, SETTLE, MEDIA, 2, 60, SETTLE, TIME, 9];
     let noise: &[u8] = &[NOISE, 0, 1, RAW, 0, 12, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, GONE, 0, TIME, 8];
     let calm: Vec<&[u8]> = vec![publish, watch, relay, pull, watch, pull_for_edge, lose, pull, noise];
@@ -104,9 +106,8 @@ const SERVER: &str = r#"<Server version="10"><Name>node</Name><Type>origin</Type
 fn configs() -> &'static [Config; 2] {
     static CONFIGS: OnceLock<[Config; 2]> = OnceLock::new();
     CONFIGS.get_or_init(|| {
-        [("3000", "1"), ("0", "0")].map(|(unused, retry)| {
-            config::config(&SERVER.replace("UNUSED", unused).replace("RETRY", retry))
-        })
+        [("3000", "1"), ("0", "0")]
+            .map(|(unused, retry)| config::config(&SERVER.replace("UNUSED", unused).replace("RETRY", retry)))
     })
 }
 
@@ -184,7 +185,11 @@ impl World {
             }
             world.step(&mut script);
         }
-        if head & 1 == 0 { world.shut_down() } else { world.leave_alone() }
+        if head & 1 == 0 {
+            world.shut_down()
+        } else {
+            world.leave_alone()
+        }
         (world.said.finish(), world.marks)
     }
 
@@ -248,7 +253,8 @@ impl World {
     }
 
     fn pass_time(&mut self, script: &mut Script) {
-        const PAUSES_MS: [u64; 14] = [0, 1, 10, 40, 200, 500, 1_000, 1_600, 5_000, 11_000, 31_000, 61_000, 0, 100];
+        const PAUSES_MS: [u64; 14] =
+            [0, 1, 10, 40, 200, 500, 1_000, 1_600, 5_000, 11_000, 31_000, 61_000, 0, 100];
         let code = script.byte();
         let until = self.now.mono + Duration::from_millis(PAUSES_MS[usize::from(code) % PAUSES_MS.len()]);
         if code < 128 {
@@ -261,7 +267,9 @@ impl World {
     /// Lets time pass as a driver does: to each deadline and then to the end.
     fn meet_deadlines(&mut self, until: Time) {
         for _ in 0..10_000 {
-            let Some(deadline) = self.node.poll_timeout().filter(|deadline| deadline.at <= until) else { return };
+            let Some(deadline) = self.node.poll_timeout().filter(|deadline| deadline.at <= until) else {
+                return;
+            };
             self.set_clock(deadline.at.max(self.now.mono));
             self.timeout();
         }
@@ -362,7 +370,8 @@ impl World {
         let (conn, count) = (self.any_conn(script), script.byte());
         let sends = |conn: &Conn| matches!(conn.peer, Peer::Encoder { .. } | Peer::Origin { .. });
         let chosen = conn.filter(|id| self.conns.get(id).is_some_and(sends));
-        let senders: Vec<ConnId> = self.conns.iter().filter(|(_, conn)| sends(conn)).map(|(id, _)| *id).collect();
+        let senders: Vec<ConnId> =
+            self.conns.iter().filter(|(_, conn)| sends(conn)).map(|(id, _)| *id).collect();
         for id in chosen.map_or(senders, |id| vec![id]) {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
             (0..count).for_each(|_| conn.send_media());

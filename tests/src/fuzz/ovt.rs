@@ -56,7 +56,8 @@ pub(super) fn edge_seeds() -> Vec<Vec<u8>> {
     let mut streams = files(&["vectors/ovt"], "server_to_client.bin");
     streams.extend(files(&["vectors/ovt/probes"], "s2c.bin"));
     // Media begins behind two answers; shorter streams are mutated in the answers more often.
-    let short: Vec<Vec<u8>> = streams.iter().map(|stream| stream[..stream.len().min(6_000)].to_vec()).collect();
+    let short: Vec<Vec<u8>> =
+        streams.iter().map(|stream| stream[..stream.len().min(6_000)].to_vec()).collect();
     Cuts::seeds(&[streams, short].concat())
 }
 
@@ -80,8 +81,12 @@ impl Edge {
         let wall = Wall::from_micros(1);
         let mut client = Client::new(TARGET.to_owned(), 1, Some(4_000));
         client.start(wall);
-        let mut edge =
-            Edge { heard: iter::from_fn(|| client.poll()).collect(), end: Ok(()), phase: client.phase(), asked_again: false };
+        let mut edge = Edge {
+            heard: iter::from_fn(|| client.poll()).collect(),
+            end: Ok(()),
+            phase: client.phase(),
+            asked_again: false,
+        };
         for piece in pieces {
             edge.end = client.receive(piece, wall);
             while let Some(event) = client.poll() {

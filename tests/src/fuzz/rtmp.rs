@@ -282,7 +282,8 @@ impl Published {
                 Output::Close { .. } => closed = true,
                 Output::Ended { .. } => assert!(requested),
                 Output::Packet(packet) => {
-                    let track = info.and_then(|info| info.track(packet.track)).expect("a track of the stream");
+                    let track =
+                        info.and_then(|info| info.track(packet.track)).expect("a track of the stream");
                     let last = newest[packet.track.0 as usize].replace(packet);
                     check_packet(packet, track.kind, last);
                     media += packet.data.len();
