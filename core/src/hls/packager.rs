@@ -191,7 +191,7 @@ impl Packager {
 
     /// The highest number of a segment so far, on any track.
     pub fn last_msn(&self) -> Option<u64> {
-        self.segmenter.lanes().iter().filter_map(|lane| lane.window.newest_msn()).max()
+        self.segmenter.newest_msn()
     }
 
     /// What to say to a request. `gzip` is whether the asker takes playlists that are compressed.
