@@ -320,7 +320,7 @@ fn check_packet(packet: &Packet, kind: Kind, last: Option<&Packet>) {
     }
     if let Some(last) = last {
         let step = packet.dts.micros_since(last.dts);
-        assert!(step > 0 || step < -1_000_000, "DTS goes from {:?} to {:?}", last.dts, packet.dts);
+        assert!(!(-1_000_000..=0).contains(&step), "DTS goes from {:?} to {:?}", last.dts, packet.dts);
     }
     assert!(packet.pts.micros_since(packet.dts).abs() <= i64::from(limits::COMPOSITION_MS_MAX) * 1_000);
 }
