@@ -356,6 +356,22 @@ fn b7_three_target_durations_are_listed_however_few_segments() {
 }
 
 #[test]
+fn b3_a_segment_of_fine_ticks_is_not_rounded_up_to_the_next_second() {
+    let long = Duration::from_millis(1_499);
+    let config = LlHls { chunk: long, segment: long, ..LlHls::default() };
+    let fine = Timebase::new(1, 10_000_000).unwrap();
+    let info = info([video_track(fine, 25.0)]);
+    let mut packager =
+        Packager::new(&config, "app", "stream", &info, GridAnchor::default(), 0).expect("there is a track");
+    // The hole ends so soon after the line that the line is passed over, and only the limit cuts.
+    for us in [0, 1_510_000, 1_550_000] {
+        let at = Timestamp::from_micros(us).to(fine);
+        packager.push(&video(at, at, us == 0, us as u64));
+    }
+    check_playlist(&media_playlist(&mut packager, VIDEO).unwrap());
+}
+
+#[test]
 fn b11_a_changed_format_is_a_discontinuity_on_all_tracks() {
     let source = Source { length_us: 9_000_000, ..Source::default() };
     let mut packager = packager(&LlHls::default(), &source.info());
@@ -386,6 +402,37 @@ fn b11_a_changed_format_is_a_discontinuity_on_all_tracks() {
     assert_eq!(get(&mut packager, maps[2]).status, 200);
     check_edit(&before, &video);
     assert!(video.hint.is_some());
+}
+
+#[test]
+fn a_track_that_goes_and_comes_back_does_not_give_its_numbers_again() {
+    let both = Source { length_us: 9_000_000, ..Source::default() };
+    let mut packager = packager(&LlHls::default(), &both.info());
+    both.packets().iter().for_each(|packet| packager.push(packet));
+    let before = media_playlist(&mut packager, VIDEO).unwrap();
+    // For a moment nothing is described that can be packaged.
+    packager.update(&info([]));
+    let newest = packager.last_msn();
+    assert_eq!(newest, before.segments.last().map(|segment| segment.msn));
+    packager.update(&both.info());
+    let after = Source { start_us: 10_000_000, length_us: 12_000_000, ..Source::default() };
+    after.packets().iter().for_each(|packet| packager.push(packet));
+    for track in [VIDEO, AUDIO] {
+        let first = media_playlist(&mut packager, track).unwrap().segments[0].msn;
+        assert!(Some(first) > newest, "l14: {first} was given to other bytes");
+    }
+}
+
+#[test]
+fn a_track_that_never_began_has_no_playlist_at_the_end() {
+    let source = Source { length_us: 9_000_000, ..Source::default() };
+    let mut packager = packager(&LlHls::default(), &source.info());
+    let packets = source.packets();
+    packets.iter().filter(|packet| packet.track == VIDEO).for_each(|packet| packager.push(packet));
+    assert_eq!(ask(&mut packager, &chunklist(AUDIO)), Answer::Wait(WaitFor::Started));
+    packager.finish();
+    assert_eq!(get(&mut packager, &chunklist(AUDIO)).status, 404);
+    assert_eq!(get(&mut packager, &chunklist(VIDEO)).status, 200);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(crate) struct Conn<S> {
     pub(crate) blocked: bool,
     /// Its place among the connections of its listener.
     permit: Option<OwnedSemaphorePermit>,
+    /// Set when nobody wants to hear of the connection any more; what still comes is counted and thrown away.
+    deaf: Arc<AtomicBool>,
 }
 
 /// How far a flush came.
@@ -64,6 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conn<S> {
             listed: false,
             blocked: false,
             permit: None,
+            deaf: Arc::default(),
         }
     }
 
@@ -76,7 +80,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conn<S> {
         writable: &mpsc::UnboundedSender<ConnId>,
     ) -> Conn<S> {
         let (reader, writer) = tokio::io::split(stream);
-        let mut this = Conn::dialling(conn, tokio::spawn(read(conn, reader, inputs.clone())), writable);
+        let deaf = Arc::<AtomicBool>::default();
+        let task = tokio::spawn(read(conn, reader, inputs.clone(), Arc::clone(&deaf)));
+        let mut this = Conn::dialling(conn, task, writable);
+        this.deaf = deaf;
         this.writer = Some(writer);
         this.permit = Some(permit);
         this
@@ -85,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conn<S> {
     /// The connection that was being made is there.
     pub(crate) fn opened(&mut self, conn: ConnId, stream: S, inputs: &mpsc::Sender<Happened<S>>) {
         let (reader, writer) = tokio::io::split(stream);
-        self.task = Task(tokio::spawn(read(conn, reader, inputs.clone())));
+        self.task = Task(tokio::spawn(read(conn, reader, inputs.clone(), Arc::clone(&self.deaf))));
         self.writer = Some(writer);
     }
 
@@ -125,9 +132,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conn<S> {
     /// Sends the rest of the queue within `patience`, then says goodbye. The result is to be spawned; dropping it,
     /// like dropping the connection itself, closes the socket at once.
     pub(crate) async fn finish(self, patience: Duration) {
-        let Conn { mut task, writer: Some(mut writer), mut queue, permit: _permit, .. } = self else {
+        let Conn { mut task, writer: Some(mut writer), mut queue, permit: _permit, deaf, .. } = self else {
             return;
         };
+        deaf.store(true, Ordering::Relaxed);
         let send = async {
             while !queue.is_empty() {
                 std::future::poll_fn(|cx| poll_write_queue(&mut writer, &mut queue, cx)).await?;
@@ -136,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conn<S> {
         };
         if let Ok(Ok(())) = timeout(patience, send).await {
             // Closing a socket that has unread bytes resets the connection, and the reset can overtake our last
-            // words. So the peer gets a moment to hang up; the driver discards what the reader still brings.
+            // words. So the peer gets a moment to hang up; the reader discards what still comes, within bounds.
             let _ = timeout(LINGER, &mut task.0).await;
         }
     }
@@ -150,6 +158,9 @@ const SLICES_MAX: usize = 64;
 
 /// How long a peer is listened to after we have said goodbye.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// The most that a peer may still send us after that.
+const LINGER_BYTES_MAX: usize = 1 << 20;
 
 /// The first read buffer of a connection. It doubles while reads fill it, so that idle connections cost little.
 const READ_BYTES_MIN: usize = 4 << 10;
@@ -217,9 +228,15 @@ fn poll_write_queue<W: AsyncWrite + Unpin>(
 }
 
 /// Reads until the end. A driver that is busy makes `send` wait, which makes the peer wait.
-async fn read<S: AsyncRead>(conn: ConnId, mut reader: ReadHalf<S>, inputs: mpsc::Sender<Happened<S>>) {
+async fn read<S: AsyncRead>(
+    conn: ConnId,
+    mut reader: ReadHalf<S>,
+    inputs: mpsc::Sender<Happened<S>>,
+    deaf: Arc<AtomicBool>,
+) {
     let mut buffer = BytesMut::new();
     let mut size = READ_BYTES_MIN;
+    let mut discarded = 0;
     loop {
         if buffer.capacity() - buffer.len() < READ_ROOM_MIN {
             buffer.reserve(size);
@@ -235,6 +252,13 @@ async fn read<S: AsyncRead>(conn: ConnId, mut reader: ReadHalf<S>, inputs: mpsc:
             Err(error) => Happened::Lost { conn, reason: loss(&error) },
         };
         let last = matches!(happened, Happened::Lost { .. });
+        if let (true, Happened::Received { bytes, .. }) = (deaf.load(Ordering::Relaxed), &happened) {
+            discarded += bytes.len();
+            if discarded > LINGER_BYTES_MAX {
+                return;
+            }
+            continue;
+        }
         if inputs.send(happened).await.is_err() || last {
             return;
         }

@@ -63,7 +63,10 @@ impl Checks {
     /// What must hold in every world, whatever happens to it: nothing about time, and nothing about players that
     /// give up, because a world can be broken enough for that.
     pub fn safety() -> Checks {
-        Checks::none().with(SequenceNeverGoesBack::default()).with(OneContentPerNumber::default())
+        Checks::none()
+            .with(SequenceNeverGoesBack::default())
+            .with(OneContentPerNumber::default())
+            .with(PlaylistsKeepTheRules::default())
     }
 
     /// What must hold besides in a world that leaves a way to play: no viewer gives up, and no two arrivals of a
@@ -151,6 +154,61 @@ impl Checker for OneContentPerNumber {
                     let what =
                         format!("{:?} segment {}{number} has other bytes than before", part.kind, part.msn);
                     return Err((part.at, host, what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Playlists are as their format demands: lengths of parts and segments, gaps, dates, constants.
+#[derive(Debug, Default)]
+pub struct PlaylistsKeepTheRules {
+    places: BTreeMap<HostId, usize>,
+}
+
+impl Checker for PlaylistsKeepTheRules {
+    fn rule(&self) -> &'static str {
+        "playlists keep the rules of their format"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, viewer) in world.viewers() {
+            let troubles = &viewer.record().troubles;
+            let place = self.places.entry(host).or_default();
+            for (at, trouble) in troubles.iter().skip(*place) {
+                *place += 1;
+                if let Trouble::Unruly { kind, msn, what } = trouble {
+                    return Err((*at, host, format!("{kind:?} segment {msn}: {what}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every frame comes once, in order and from one source: what a cluster owes whose origins have the same encoder.
+#[derive(Debug, Default)]
+pub struct EveryFrameOnce {
+    places: BTreeMap<HostId, usize>,
+}
+
+impl Checker for EveryFrameOnce {
+    fn rule(&self) -> &'static str {
+        "every frame comes once"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, viewer) in world.viewers() {
+            let troubles = &viewer.record().troubles;
+            let place = self.places.entry(host).or_default();
+            for (at, trouble) in troubles.iter().skip(*place) {
+                *place += 1;
+                if let Trouble::FramesLost { .. }
+                | Trouble::FramesRepeated { .. }
+                | Trouble::SourceChanged { .. } = trouble
+                {
+                    return Err((*at, host, format!("{trouble:?}")));
                 }
             }
         }

@@ -28,6 +28,8 @@ pub struct Source {
     pub key_bytes: usize,
     /// The length of another frame in bytes, at least [`FRAME_BYTES_MIN`].
     pub delta_bytes: usize,
+    /// What the parameter sets say that its pictures are like.
+    pub picture: Picture,
     /// Samples per second; no audio if none.
     pub audio: Option<u32>,
     /// What timestamps count from.
@@ -46,6 +48,32 @@ pub enum Timestamps {
     Clock,
 }
 
+/// The parameter sets of an encoder: sources with different ones need different decoder configurations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Picture {
+    /// 640x360, constrained baseline, level 3.0.
+    Small,
+    /// 1280x720, constrained baseline, level 3.1.
+    Large,
+}
+
+impl Picture {
+    /// Sequence and picture parameter set, made by x264, captured.
+    #[rustfmt::skip]
+    const fn parameter_sets(self) -> (&'static [u8], &'static [u8]) {
+        match self {
+            Picture::Small => (
+                &[0x67, 0x42, 0xc0, 0x1e, 0xda, 0x02, 0x80, 0xbf, 0xe5, 0xc0, 0x44, 0x00, 0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x58, 0xba, 0x80],
+                &[0x68, 0xce, 0x3c, 0x80],
+            ),
+            Picture::Large => (
+                &[0x67, 0x42, 0xc0, 0x1f, 0xd9, 0x00, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x24, 0x80],
+                &[0x68, 0xcb, 0x83, 0xcb, 0x20],
+            ),
+        }
+    }
+}
+
 /// What can go wrong inside an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mishap {
@@ -53,6 +81,8 @@ pub enum Mishap {
     Stall(Duration),
     /// Its timestamps jump by so many milliseconds.
     Jump(i64),
+    /// Its pictures are like this from the next key frame on.
+    Picture(Picture),
     /// It drops its connections and connects anew.
     Reconnect,
 }
@@ -66,6 +96,7 @@ impl Default for Source {
             gop: 30,
             key_bytes: 12_000,
             delta_bytes: 1_200,
+            picture: Picture::Small,
             audio: Some(48_000),
             timestamps: Timestamps::Zero,
             mishaps: Vec::new(),
@@ -131,6 +162,8 @@ pub struct Encoder {
     start_offset_us: u64,
     stalled_until: Option<Time>,
     mishaps: VecDeque<(Time, Mishap)>,
+    /// The next key frame has other parameter sets than the one before.
+    repictured: bool,
     connect: Connect,
     outlets: Vec<Outlet>,
     next_conn: u64,
@@ -183,6 +216,7 @@ impl Encoder {
             start_offset_us,
             stalled_until: None,
             mishaps,
+            repictured: false,
             connect: Box::new(connect),
             outlets: targets.into_iter().map(outlet).collect(),
             next_conn: 2,
@@ -220,6 +254,10 @@ impl Encoder {
         match what {
             Mishap::Stall(span) => self.stalled_until = Some(at + span),
             Mishap::Jump(ms) => self.frames.jump_ms += ms,
+            Mishap::Picture(picture) => {
+                self.frames.source.picture = picture;
+                self.repictured = true;
+            }
             Mishap::Reconnect => {
                 for outlet in &mut self.outlets {
                     if let Some(conn) = outlet.state.conn() {
@@ -233,6 +271,7 @@ impl Encoder {
 
     fn send(&mut self, frame: &Frame) {
         let headers = [self.frames.video_header(), self.frames.audio_header()];
+        let anew = frame.key && core::mem::take(&mut self.repictured);
         for outlet in &mut self.outlets {
             let Link::Up { client, phase, .. } = &mut outlet.state else { continue };
             if *phase == Phase::WaitingForKey && frame.key {
@@ -242,6 +281,8 @@ impl Encoder {
                 if self.frames.source.audio.is_some() {
                     client.send_audio(frame.timestamp_ms, headers[1].clone());
                 }
+            } else if *phase == Phase::Sending && anew {
+                client.send_video(frame.timestamp_ms, headers[0].clone());
             }
             match (*phase, frame.video) {
                 (Phase::Sending, true) => client.send_video(frame.timestamp_ms, frame.payload.clone()),
@@ -436,12 +477,13 @@ impl Frames {
 
     /// AVCDecoderConfigurationRecord as the body of an FLV tag.
     pub fn video_header(&self) -> Bytes {
+        let (sps, pps) = self.source.picture.parameter_sets();
         let mut tag = BytesMut::with_capacity(64);
         tag.put_slice(&[0x17, 0, 0, 0, 0]);
-        tag.put_slice(&[1, SPS[1], SPS[2], SPS[3], 0xff, 0xe1, 0, SPS.len() as u8]);
-        tag.put_slice(SPS);
-        tag.put_slice(&[1, 0, PPS.len() as u8]);
-        tag.put_slice(PPS);
+        tag.put_slice(&[1, sps[1], sps[2], sps[3], 0xff, 0xe1, 0, sps.len() as u8]);
+        tag.put_slice(sps);
+        tag.put_slice(&[1, 0, pps.len() as u8]);
+        tag.put_slice(pps);
         tag.freeze()
     }
 
@@ -542,10 +584,6 @@ const QUEUE_MAX: usize = 4 << 20;
 /// Sampling rates by their index in AudioSpecificConfig (ISO/IEC 14496-3, table 1.18).
 const AAC_RATES: [u32; 12] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000];
-/// 640x360, constrained baseline, level 3.0; made by x264, captured.
-#[rustfmt::skip]
-const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1e, 0xda, 0x02, 0x80, 0xbf, 0xe5, 0xc0, 0x44, 0x00, 0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x58, 0xba, 0x80];
-const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
 
 #[cfg(test)]
 mod tests {
@@ -598,6 +636,15 @@ mod tests {
         let first = late.produce();
         let same = early.iter().find(|frame| frame.mark == first.mark).unwrap();
         assert_eq!(*same, first);
+    }
+
+    #[test]
+    fn the_parameter_sets_say_what_the_pictures_are_like() {
+        for (picture, size) in [(Picture::Small, (640, 360)), (Picture::Large, (1_280, 720))] {
+            let (sps, _) = picture.parameter_sets();
+            let sps = headwater_core::media::h264::Sps::parse(sps).unwrap();
+            assert_eq!((sps.width, sps.height), size);
+        }
     }
 
     #[test]

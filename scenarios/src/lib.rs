@@ -11,8 +11,10 @@ use core::time::Duration;
 use headwater_net_sim::{Checks, Violation, World};
 
 pub mod cluster;
+pub mod named;
+pub mod watching;
 
-pub use cluster::{Cluster, Plan};
+pub use cluster::{Cluster, Plan, Switch};
 
 /// A story.
 pub trait Scenario {

@@ -6,62 +6,33 @@ use headwater_core::event::{Event, Joined};
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
 use headwater_net_sim::encoder::{Mishap, Source};
-use headwater_net_sim::{Checks, Crash, HostId, ms, secs};
+use headwater_net_sim::{Checks, Crash, ms, secs};
+use headwater_scenarios::watching::{demand_every_frame, losses};
 use headwater_scenarios::{Cluster, Plan};
-
-/// A cluster that has played for `warm_up` seconds, and its viewer.
-fn playing(seed: u64, plan: &Plan, warm_up: u64) -> (Cluster, HostId) {
-    let mut cluster = Cluster::new(seed, plan);
-    cluster.world.run_for(secs(5));
-    let viewer = cluster.viewer("viewer");
-    cluster.world.run_for(secs(warm_up));
-    assert_eq!(cluster.switches().len(), 1, "{}", cluster.world.story(60));
-    (cluster, viewer)
-}
 
 /// How long after `since` the edge played another origin, and how that was joined.
 fn switched(cluster: &Cluster, since: Time) -> (Duration, Joined) {
     let switches = cluster.switches();
-    let Some((at, url, joined)) = switches.last().filter(|(at, ..)| *at > since) else {
+    let Some(switch) = switches.last().filter(|switch| switch.at > since) else {
         panic!("the edge plays no other origin: {}", cluster.world.story(60));
     };
-    assert!(url.contains("origin-b"), "{url}");
-    (at.since(since), *joined)
-}
-
-/// The status of an answer that must be there.
-fn status(cluster: &Cluster, prober: HostId, asked: u64) -> u16 {
-    let answer = cluster.world.answer(prober, asked).expect("an answer");
-    answer.status.map_or(0, |status| status.as_u16())
-}
-
-/// No frame was lost, and none came twice, in anything that the viewer got of the video.
-fn demand_every_frame(cluster: &Cluster, viewer: HostId) {
-    let record = cluster.world.watch(viewer).record();
-    let mut next = None;
-    for part in record.parts.iter().filter(|part| part.kind == Kind::Video) {
-        let Some((first, last)) = part.marks else { panic!("a part without marks: {part:?}") };
-        if let Some(next) = next {
-            assert_eq!(first.frame, next, "part {:?} of segment {}", part.part, part.msn);
-        }
-        next = Some(last.frame + 1);
-    }
-    assert!(next.is_some(), "the viewer got no video");
+    assert!(switch.url.contains("origin-b"), "{switch:?}");
+    (switch.at.since(since), switch.joined)
 }
 
 #[test]
 fn a_killed_origin_costs_no_frame_and_no_part_is_late() {
     for how in [Crash::Fin, Crash::Reset] {
         for seed in 0..20 {
-            let (mut cluster, viewer) = playing(seed, &Plan::default(), 10);
+            let (mut cluster, viewer) = Cluster::playing(seed, &Plan::default(), secs(10));
             let killed = cluster.world.now();
             cluster.world.crash(cluster.origin_a, how);
             cluster.world.run_for(secs(20));
             let (took, joined) = switched(&cluster, killed);
             assert!(took <= ms(20), "seed {seed}: {took:?}");
             assert_eq!(joined, Joined::Exact);
-            demand_every_frame(&cluster, viewer);
-            assert!(cluster.world.watch(viewer).record().stalls.is_empty(), "seed {seed}");
+            demand_every_frame(cluster.record(viewer));
+            assert!(cluster.record(viewer).stalls.is_empty(), "seed {seed}");
             Checks::unharmed(ms(650)).demand(&cluster.world);
         }
     }
@@ -71,7 +42,7 @@ fn a_killed_origin_costs_no_frame_and_no_part_is_late() {
 fn a_frozen_origin_is_left_after_the_no_input_timeout() {
     for no_input_ms in [500, 1_500, 3_000] {
         let plan = Plan { no_input_ms, ..Plan::default() };
-        let (mut cluster, viewer) = playing(7, &plan, 10);
+        let (mut cluster, viewer) = Cluster::playing(7, &plan, secs(10));
         let frozen = cluster.world.now();
         cluster.world.pause(cluster.origin_a);
         cluster.world.run_for(secs(30));
@@ -79,7 +50,7 @@ fn a_frozen_origin_is_left_after_the_no_input_timeout() {
         let bound = ms(no_input_ms);
         assert!(took <= bound + ms(50) && took + ms(40) >= bound, "{took:?} of {bound:?}");
         assert_eq!(joined, Joined::Exact);
-        demand_every_frame(&cluster, viewer);
+        demand_every_frame(cluster.record(viewer));
         Checks::unharmed(bound + ms(700)).demand(&cluster.world);
     }
 }
@@ -87,12 +58,12 @@ fn a_frozen_origin_is_left_after_the_no_input_timeout() {
 #[test]
 fn a_cut_cable_is_a_frozen_origin() {
     let plan = Plan { no_input_ms: 1_000, ..Plan::default() };
-    let (mut cluster, viewer) = playing(11, &plan, 10);
+    let (mut cluster, viewer) = Cluster::playing(11, &plan, secs(10));
     let cut = cluster.world.now();
     cluster.world.crash(cluster.origin_a, Crash::Silent);
     cluster.world.run_for(secs(20));
     assert!(switched(&cluster, cut).0 <= ms(1_050));
-    demand_every_frame(&cluster, viewer);
+    demand_every_frame(cluster.record(viewer));
     Checks::unharmed(ms(1_700)).demand(&cluster.world);
 }
 
@@ -101,23 +72,21 @@ fn origins_with_different_encodings_are_joined_at_a_key_frame() {
     for seed in 0..10 {
         let other = Source { name: 2, ..Source::default() };
         let plan = Plan { other_source: Some(other), ..Plan::default() };
-        let (mut cluster, viewer) = playing(seed, &plan, 10);
+        let (mut cluster, viewer) = Cluster::playing(seed, &plan, secs(10));
         let killed = cluster.world.now();
         cluster.world.crash(cluster.origin_a, Crash::Reset);
         cluster.world.run_for(secs(20));
         let (took, joined) = switched(&cluster, killed);
         assert!(took <= ms(200), "seed {seed}: {took:?}");
         assert_eq!(joined, Joined::KeyFrame);
-        let record = cluster.world.watch(viewer).record();
-        let mut sources = record.parts.iter().filter(|part| part.kind == Kind::Video).filter_map(|p| p.marks);
-        let (_, _) = sources.next().expect("the viewer got video");
+        assert_eq!(losses(cluster.record(viewer), Kind::Video).sources, 1);
         Checks::unharmed(ms(1_700)).demand(&cluster.world);
     }
 }
 
 #[test]
 fn an_origin_that_comes_back_is_found_again() {
-    let (mut cluster, viewer) = playing(3, &Plan::default(), 10);
+    let (mut cluster, viewer) = Cluster::playing(3, &Plan::default(), secs(10));
     cluster.world.crash(cluster.origin_a, Crash::Reset);
     cluster.world.run_for(secs(5));
     cluster.world.restart(cluster.origin_a);
@@ -125,43 +94,37 @@ fn an_origin_that_comes_back_is_found_again() {
     cluster.world.crash(cluster.origin_b, Crash::Reset);
     cluster.world.run_for(secs(15));
     let switches = cluster.switches();
-    assert!(switches.last().is_some_and(|(_, url, _)| url.contains("origin-a")), "{switches:?}");
-    demand_every_frame(&cluster, viewer);
+    assert!(switches.last().is_some_and(|switch| switch.url.contains("origin-a")), "{switches:?}");
+    demand_every_frame(cluster.record(viewer));
     Checks::unharmed(ms(700)).demand(&cluster.world);
 }
 
 #[test]
 fn failback_returns_to_the_primary_without_a_trace() {
     let plan = Plan { failback: true, ..Plan::default() };
-    let (mut cluster, viewer) = playing(4, &plan, 10);
+    let (mut cluster, viewer) = Cluster::playing(4, &plan, secs(10));
     cluster.world.crash(cluster.origin_a, Crash::Reset);
     cluster.world.run_for(secs(5));
     cluster.world.restart(cluster.origin_a);
     cluster.world.run_for(secs(20));
     let switches = cluster.switches();
     assert_eq!(switches.len(), 3, "{switches:?}");
-    assert!(switches[2].1.contains("origin-a"));
-    assert_eq!(switches[2].2, Joined::Exact);
-    demand_every_frame(&cluster, viewer);
+    assert!(switches[2].url.contains("origin-a"));
+    assert_eq!(switches[2].joined, Joined::Exact);
+    demand_every_frame(cluster.record(viewer));
     Checks::unharmed(ms(700)).demand(&cluster.world);
 }
 
 #[test]
 fn when_every_origin_is_gone_viewers_get_errors_and_play_on_when_one_is_back() {
-    let (mut cluster, _) = playing(5, &Plan::default(), 10);
+    let (mut cluster, _) = Cluster::playing(5, &Plan::default(), secs(10));
     cluster.world.crash(cluster.origin_a, Crash::Reset);
     cluster.world.crash(cluster.origin_b, Crash::Reset);
     cluster.world.run_for(secs(8));
-    let prober = cluster.world.prober("prober");
-    let path = "http://edge:3333/live/match/llhls.m3u8";
-    let asked = cluster.world.get(prober, path);
-    cluster.world.run_for(secs(1));
-    assert_eq!(status(&cluster, prober, asked), 503, "a frozen stream is an error");
+    assert_eq!(cluster.ask_master(), 503, "a frozen stream is an error");
     cluster.world.restart(cluster.origin_b);
     cluster.world.run_for(secs(12));
-    let asked = cluster.world.get(prober, path);
-    cluster.world.run_for(secs(2));
-    assert_eq!(status(&cluster, prober, asked), 200);
+    assert_eq!(cluster.ask_master(), 200);
     Checks::safety().demand(&cluster.world);
 }
 
@@ -169,12 +132,9 @@ fn when_every_origin_is_gone_viewers_get_errors_and_play_on_when_one_is_back() {
 fn a_cold_edge_answers_the_first_master_at_once() {
     let mut cluster = Cluster::new(6, &Plan::default());
     cluster.world.run_for(secs(10));
-    let prober = cluster.world.prober("prober");
-    let asked = cluster.world.get(prober, "http://edge:3333/live/match/llhls.m3u8");
     let began = cluster.world.now();
-    assert!(cluster.world.wait_for(secs(5), |world| world.answer(prober, asked).is_some()));
+    assert_eq!(cluster.ask_master(), 200);
     let took = cluster.world.now().since(began);
-    assert_eq!(status(&cluster, prober, asked), 200);
     assert!(took <= ms(100), "{took:?}");
 }
 
@@ -186,8 +146,7 @@ fn a_crowd_that_waits_for_one_stream_costs_one_pull() {
         cluster.viewer(&format!("viewer-{n}"));
     }
     cluster.world.run_for(secs(10));
-    let dialled = |fact: &&headwater_net_sim::Fact| matches!(fact.event, Event::PullDialled { .. });
-    assert_eq!(cluster.world.facts().iter().filter(dialled).count(), 1);
+    assert_eq!(cluster.dials().len(), 1);
     Checks::unharmed(ms(700)).demand(&cluster.world);
 }
 
@@ -195,7 +154,7 @@ fn a_crowd_that_waits_for_one_stream_costs_one_pull() {
 fn an_absent_stream_that_is_polled_costs_one_round_over_the_origins_per_second() {
     let mut cluster = Cluster::new(9, &Plan::default());
     cluster.world.run_for(secs(2));
-    let prober = cluster.world.prober("prober");
+    let prober = cluster.world.prober("poller");
     let mut asked = Vec::new();
     for _ in 0..1_000 {
         asked.push(cluster.world.get(prober, "http://edge:3333/live/nothing/llhls.m3u8"));
@@ -203,17 +162,17 @@ fn an_absent_stream_that_is_polled_costs_one_round_over_the_origins_per_second()
     }
     cluster.world.run_for(secs(2));
     for id in asked {
-        assert_eq!(status(&cluster, prober, id), 404);
+        let answer = cluster.world.answer(prober, id).expect("an answer");
+        assert_eq!(answer.status.map_or(0, |status| status.as_u16()), 404);
     }
-    let dialled = |fact: &&headwater_net_sim::Fact| matches!(fact.event, Event::PullDialled { .. });
-    let dials = cluster.world.facts().iter().filter(dialled).count();
+    let dials = cluster.dials().len();
     assert!((2..=12).contains(&dials), "{dials} dials in five seconds");
 }
 
 #[test]
 fn a_stream_that_nobody_watches_is_let_go() {
     let plan = Plan { unused_ms: 5_000, ..Plan::default() };
-    let (mut cluster, viewer) = playing(10, &plan, 5);
+    let (mut cluster, viewer) = Cluster::playing(10, &plan, secs(5));
     cluster.world.crash(viewer, Crash::Fin);
     cluster.world.run_for(secs(12));
     let ended = |fact: &headwater_net_sim::Fact| matches!(fact.event, Event::RelayEnded { .. });
@@ -225,9 +184,9 @@ fn a_stream_that_nobody_watches_is_let_go() {
 fn an_encoder_that_stalls_leaves_a_declared_hole() {
     let mishaps = vec![(secs(12), Mishap::Stall(ms(2_200)))];
     let plan = Plan { source: Source { mishaps, ..Source::default() }, ..Plan::default() };
-    let (mut cluster, viewer) = playing(12, &plan, 25);
+    let (mut cluster, viewer) = Cluster::playing(12, &plan, secs(25));
     cluster.world.run_for(secs(1));
-    let record = cluster.world.watch(viewer).record();
+    let record = cluster.record(viewer);
     for part in record.parts.iter().filter(|part| part.part.is_some()) {
         assert!(part.declared_us <= 502_000 && part.duration_us <= 502_000, "{part:?}");
     }
@@ -237,7 +196,7 @@ fn an_encoder_that_stalls_leaves_a_declared_hole() {
 #[test]
 fn the_same_seed_tells_the_same_story() {
     let story = |seed| {
-        let (mut cluster, _) = playing(seed, &Plan::default(), 5);
+        let (mut cluster, _) = Cluster::playing(seed, &Plan::default(), secs(5));
         cluster.world.crash(cluster.origin_a, Crash::Reset);
         cluster.world.run_for(secs(10));
         cluster.world.trace_hash()

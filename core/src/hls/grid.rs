@@ -33,6 +33,13 @@ impl GridAnchor {
         GridAnchor::at(wall.plus_micros(at.as_micros().saturating_neg()))
     }
 
+    /// The anchor of a stream whose timestamps themselves are the grid: every packager of it agrees. Its numbers start
+    /// at 1, because hls.js takes a newest segment 0 for none.
+    pub fn of_timestamps(segment: Duration) -> GridAnchor {
+        let segment_us = i64::try_from(segment.as_micros()).unwrap_or(i64::MAX);
+        GridAnchor { dates: Wall::from_micros(0), grid: Wall::from_micros(segment_us) }
+    }
+
     /// The same dates on a grid that is moved forward, by less than a segment, until media time `at` is on a line.
     pub fn with_line_at(self, at: Timestamp, segment: Duration) -> GridAnchor {
         let segment_us = i64::try_from(segment.as_micros()).unwrap_or(i64::MAX).max(1);

@@ -32,6 +32,8 @@ pub(super) struct Plan {
     /// Things that the operator should know.
     pub(super) warnings: Vec<String>,
     pub(super) warned: bool,
+    /// Segments that were cut without a key frame.
+    pub(super) forced_cuts: u32,
 }
 
 impl Plan {
@@ -41,6 +43,10 @@ impl Plan {
         }
     }
 }
+
+/// Silence of this length between two audio frames, in microseconds, is the first one's: players get over it, while
+/// a gap that is declared makes them look for media elsewhere.
+const BRIDGED_US: i64 = 200_000;
 
 /// A sample on its way: its place is known, its duration is not.
 #[derive(Debug)]
@@ -80,7 +86,8 @@ pub(super) struct Lane {
     position: i64,
     last_delta: Option<i64>,
     last_key: Option<Timestamp>,
-    key_interval_us: Option<i64>,
+    /// The last two distances between key frames, the newest first.
+    key_intervals_us: [Option<i64>; 2],
     complained: bool,
 }
 
@@ -105,14 +112,14 @@ impl Lane {
             position: 0,
             last_delta: None,
             last_key: None,
-            key_interval_us: None,
+            key_intervals_us: [None; 2],
             complained: false,
         }
     }
 
     /// The same lane for a new description of its track.
     pub(super) fn with_track(self, track: Track, leads: bool) -> Lane {
-        Lane { track, leads, last_delta: None, key_interval_us: None, ..self }
+        Lane { track, leads, last_delta: None, key_intervals_us: [None; 2], ..self }
     }
 
     /// The same lane with this format; `None` waits for one in the packets.
@@ -139,10 +146,11 @@ impl Lane {
             _ => i32::try_from(pts.saturating_sub(at)).unwrap_or(0),
         };
         let sync = packet.key || self.track.kind == Kind::Audio;
-        if sync && self.track.kind != Kind::Audio {
-            let since = self.last_key.map(|last| packet.dts.micros_since(last));
-            self.key_interval_us = since.filter(|&us| us > 0).or(self.key_interval_us);
-            self.last_key = Some(packet.dts);
+        if sync
+            && self.track.kind != Kind::Audio
+            && let Some(last) = self.last_key.replace(packet.dts)
+        {
+            self.key_intervals_us = [Some(packet.dts.micros_since(last)), self.key_intervals_us[0]];
         }
         let pending = Pending { at, stamped: at, composition_offset, sync, payload };
         if self.started {
@@ -265,12 +273,13 @@ impl Lane {
         if self.track.kind == Kind::Audio {
             let frame = i64::from(FRAME_SAMPLES);
             let off = next.at - (last + frame);
+            let bridged = off > 0 && off <= self.ticks(BRIDGED_US);
             if off.abs() <= frame / 2 {
                 // Within a segment frames follow each other exactly; a segment starts where its own timestamp
                 // says, so that packagers that began at different moments agree on it.
                 next.at = if cuts { next.at } else { last + frame };
                 natural = next.at - last;
-            } else {
+            } else if !bridged {
                 // A hole begins where the timestamp of the last frame says, for the same reason.
                 natural = (stamped + frame - last).max(1);
             }
@@ -322,10 +331,17 @@ impl Lane {
         self.window.current().is_some_and(|segment| end.saturating_sub(segment.start) >= limit)
     }
 
+    /// The distance between key frames, if it is regular.
+    fn key_interval_us(&self) -> Option<i64> {
+        let [Some(newest), Some(former)] = self.key_intervals_us else { return None };
+        ((newest - former).abs() <= 10_000 && newest > 0).then_some(newest)
+    }
+
     fn warn_of_skipped_number(&mut self, dts: Timestamp, plan: &mut Plan) {
         let next = self.window.current().map_or(0, |segment| segment.msn + 1);
         let skipped = i128::from(plan.grid.number(dts)) > i128::from(next);
-        let Some(interval) = self.key_interval_us.filter(|_| self.leads && skipped) else { return };
+        let unfit = |us: &i64| self.leads && skipped && !divides(*us, plan.grid.segment_us());
+        let Some(interval) = self.key_interval_us().filter(unfit) else { return };
         plan.warn_once(|segment| {
             format!(
                 "the key-frame interval ({}) does not divide the segment duration ({}): segment numbers drift \
@@ -340,7 +356,12 @@ impl Lane {
         if self.track.kind == Kind::Audio {
             return;
         }
-        let interval = self.key_interval_us;
+        plan.forced_cuts += 1;
+        let interval = self.key_interval_us().or(self.key_intervals_us[0]);
+        // One may come of a stream that was joined to another; an encoder that is set wrong goes on.
+        if plan.forced_cuts < 2 || interval.is_some_and(|us| divides(us, plan.grid.segment_us())) {
+            return;
+        }
         plan.warn_once(|segment| match interval.filter(|&us| us <= segment) {
             Some(us) => format!(
                 "the key-frame interval ({}) does not divide the segment duration ({}): segments are cut without \
@@ -492,6 +513,12 @@ fn fragment_sequence(msn: u64, part: u32) -> u32 {
 }
 
 /// Microseconds as seconds, for a sentence.
+/// Whether a whole number of intervals makes a segment, as far as rounded timestamps can tell.
+fn divides(interval_us: i64, segment_us: i64) -> bool {
+    let count = (segment_us + interval_us / 2) / interval_us.max(1);
+    count > 0 && (segment_us - count * interval_us).abs() <= 2_000 * count
+}
+
 fn seconds(us: i64) -> String {
     format!("{:.3} s", us as f64 / 1e6)
 }

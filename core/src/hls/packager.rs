@@ -191,7 +191,7 @@ impl Packager {
 
     /// The highest number of a segment so far, on any track.
     pub fn last_msn(&self) -> Option<u64> {
-        self.segmenter.lanes().iter().filter_map(|lane| lane.window.newest_msn()).max()
+        self.segmenter.newest_msn()
     }
 
     /// What to say to a request. `gzip` is whether the asker takes playlists that are compressed.
@@ -339,10 +339,13 @@ impl Packager {
 /// What to say to a playlist request instead of the playlist (references: LL-HLS section 4, conformance L4 to L7).
 fn reload(lane: &Lane, directives: Option<(u64, Option<u32>)>) -> Option<Answer> {
     let window = &lane.window;
+    let Some((newest, last)) = window.last() else {
+        // A track that ended before it began has no playlist: one without a segment is none.
+        return Some(if window.ended() { not_found() } else { Answer::Wait(WaitFor::Started) });
+    };
     if window.ended() {
         return None;
     }
-    let Some((newest, last)) = window.last() else { return Some(Answer::Wait(WaitFor::Started)) };
     let track = lane.track.id;
     let Some((msn, part)) = directives else {
         // Players that do not know parts take a playlist without a segment for an empty one.

@@ -32,6 +32,8 @@ pub(super) struct Segmenter {
     stream_key: String,
     /// No segment gets a lower number.
     msn_min: u64,
+    /// The newest segment when tracks last went: a track that comes back is a new one, but not its numbers.
+    gone_msn: Option<u64>,
     /// The newest DTS of any track on this timeline.
     newest_dts: Option<Timestamp>,
     /// The DTS that broke the timeline before this epoch, if it was broken.
@@ -74,9 +76,11 @@ impl Segmenter {
             watermark: None,
             first_msn: 0,
             date_zero_us: anchor.dates().as_micros(),
-            length_limit_us: target_s * 1_000_000 + 500_000,
+            // EXTINF is told in microseconds, and must not be rounded up to the next second.
+            length_limit_us: target_s * 1_000_000 + 500_000 - 1,
             warnings: Vec::new(),
             warned: false,
+            forced_cuts: 0,
         };
         let mut segmenter = Segmenter {
             lanes: Vec::new(),
@@ -89,6 +93,7 @@ impl Segmenter {
             },
             stream_key: names::stream_key(stream),
             msn_min,
+            gone_msn: None,
             newest_dts: None,
             joint: None,
             date_min_us: None,
@@ -134,6 +139,7 @@ impl Segmenter {
             && tracks.iter().zip(&self.lanes).all(|(new, lane)| new.same_format(&lane.track));
         if !same {
             self.end_epoch();
+            self.gone_msn = self.newest_msn();
             self.set_tracks(info);
             return;
         }
@@ -160,6 +166,11 @@ impl Segmenter {
 
     pub(super) fn lanes_mut(&mut self) -> &mut [Lane] {
         &mut self.lanes
+    }
+
+    /// The highest number of a segment so far, also of tracks that are gone.
+    pub(super) fn newest_msn(&self) -> Option<u64> {
+        self.lanes.iter().filter_map(|lane| lane.window.newest_msn()).max().max(self.gone_msn)
     }
 
     /// TARGETDURATION.
@@ -255,6 +266,7 @@ impl Segmenter {
             Some(newest) => newest + 1,
             None => by_grid.unwrap_or(0).max(self.msn_min),
         };
+        let number = number.max(self.gone_msn.map_or(0, |gone| gone + 1));
         // Numbers stay far from the end of their type, so that the next one always exists.
         let number = number.min(1 << 62);
         plan.grid.renumber(at, number as i64);

@@ -7,11 +7,13 @@
 
 pub mod aac;
 pub mod annexb;
+mod format;
 pub mod h264;
 pub mod h265;
 mod timestamp;
 mod track;
 
+pub use format::changed_format;
 pub use timestamp::{Timebase, Timestamp};
 pub use track::{
     AudioFormat, Codec, Kind, Playlist, PlaylistOptions, Rendition, StreamInfo, Track, TrackId, VideoFormat,

@@ -32,7 +32,7 @@ impl Node {
         let publisher = Publisher {
             session: publish::Session::new(now),
             stream: None,
-            timeline: Timeline::new(Default::default()),
+            timeline: Timeline::forgetful(Default::default()),
             feed: Feed::new(None),
             unread: Unread::default(),
         };
@@ -205,7 +205,7 @@ impl Node {
         let id = self.add_stream(now, key.clone(), app, Source::Publisher(conn));
         let Some(publisher) = self.publishers.get_mut(&conn) else { return };
         publisher.stream = Some(id);
-        publisher.timeline = Timeline::new(provider.timestamps);
+        publisher.timeline = Timeline::forgetful(provider.timestamps);
         publisher.session.set_silence(provider.silence);
         publisher.session.accept();
         self.event(Event::PublishStarted { key, conn });
@@ -232,7 +232,7 @@ impl Node {
         }
         info.playlists.clone_from(&stream.app.playlists);
         info.origin_uuid = format!("{}/{}/i", self.server_id, stream.key);
-        self.describe_stream(now, id, info);
+        self.describe_stream(now, id, info, None);
     }
 
     fn published_warning(&mut self, conn: ConnId, what: String) {

@@ -117,7 +117,7 @@ impl Node {
                     self.close(conn, how);
                 }
                 pull::Output::Event(event) => self.event(event),
-                pull::Output::Info(info) => self.describe_stream(now, id, info),
+                pull::Output::Info(info, live) => self.describe_stream(now, id, info, Some(live)),
                 pull::Output::Open(to) => {
                     let conn = self.new_conn();
                     self.pulled.insert(conn, id);
@@ -152,7 +152,7 @@ impl Node {
                 }
                 pull::Output::Event(event) => self.event(event),
                 pull::Output::Write(conn, bytes) => self.write(conn, bytes),
-                pull::Output::Info(_)
+                pull::Output::Info(..)
                 | pull::Output::Open(_)
                 | pull::Output::Over { .. }
                 | pull::Output::Packet(_) => {}

@@ -8,10 +8,10 @@ use crate::event::{Event, StreamKey};
 use crate::hls::{GridAnchor, Packager, PackagerEvent};
 use crate::io::{Close, ConnId, Output};
 use crate::limits::{FROZEN_AFTER, HELD_DESCRIBES_MAX};
-use crate::media::{Kind, Packet, StreamInfo};
+use crate::media::{self, Kind, Packet, StreamInfo, Timestamp};
 use crate::pull::Pull;
 use crate::relay::{Channel, Offer};
-use crate::time::{Now, Time, Wall};
+use crate::time::{Now, Time};
 
 use super::waiting::Waiting;
 use super::{Child, Node};
@@ -27,6 +27,8 @@ pub(super) struct Stream {
     pub(super) source: Source,
     /// What it is, once that is known: from then on it can be played.
     pub(super) info: Option<StreamInfo>,
+    /// Where its live edge was when it said so, if its first packets lie before it.
+    live: Option<Timestamp>,
     pub(super) channel: Channel,
     /// OVT clients that play it.
     pub(super) clients: BTreeSet<ConnId>,
@@ -84,6 +86,7 @@ impl Stream {
             app,
             source,
             info: None,
+            live: None,
             channel: Channel::default(),
             clients: BTreeSet::new(),
             describes: VecDeque::new(),
@@ -153,7 +156,8 @@ impl Stream {
 
     /// The stream says what it is, for the first time or anew. Returns whether its media is another than before: then
     /// what was relayed of it does not fit what follows.
-    fn describe(&mut self, now: Now, info: StreamInfo) -> bool {
+    fn describe(&mut self, now: Now, info: StreamInfo, live: Option<Timestamp>) -> bool {
+        self.live = live;
         let is_new = self.info.as_ref().is_none_or(|old| !old.same_media(&info));
         if is_new {
             self.channel = Channel::new(&info);
@@ -170,14 +174,18 @@ impl Stream {
     }
 
     /// Makes the packager when the first packet says where the stream's timeline is. Segments lie on a grid: that of
-    /// the timestamps themselves where they mean something, else one that is anchored to the wall clock, so that
-    /// numbers go on growing when the stream, or the whole server, starts again.
+    /// the timestamps themselves where they mean something, else one that is anchored to the wall clock.
     fn begin_packaging(&mut self, now: Now, first_msn: u64, first: &Packet) {
         let (Some(config), Some(info)) = (&self.app.publishers.llhls, &self.info) else { return };
-        let anchor = match self.timestamps() {
-            TimestampMode::Original | TimestampMode::SystemClock => GridAnchor::at(Wall::from_micros(0)),
-            TimestampMode::ZeroBased => GridAnchor::new(now.wall, first.dts)
-                .with_line_at(first.dts.plus_micros(FIRST_SEGMENT_US), config.segment),
+        let (anchor, first_msn) = match self.timestamps() {
+            TimestampMode::Original | TimestampMode::SystemClock => {
+                (GridAnchor::of_timestamps(config.segment), first_msn)
+            }
+            TimestampMode::ZeroBased => {
+                let anchor = GridAnchor::new(now.wall, self.live.unwrap_or(first.dts));
+                let early = first.dts.plus_micros(FIRST_SEGMENT_US);
+                (anchor.with_line_at(early, config.segment), first_msn.max(fresh_msn(now, config.segment)))
+            }
         };
         let packager = Packager::new(config, &self.key.app, &self.key.stream, info, anchor, first_msn);
         self.packaging =
@@ -200,6 +208,14 @@ const UNUSED_CHECK_MIN: Duration = Duration::from_secs(1);
 /// Where the first segment may end, in microseconds: early, because players that do not know parts wait for it.
 const FIRST_SEGMENT_US: i64 = 1_000_000;
 
+/// A number that this server has not used, even if it has just been restarted and remembers nothing. A stream uses one
+/// number per segment duration, and this grows by two, so it is ahead of whatever was numbered before it, unless
+/// that lived for less than the history that it began with.
+fn fresh_msn(now: Now, segment: Duration) -> u64 {
+    let since_epoch = u128::try_from(now.wall.as_micros()).unwrap_or(0);
+    u64::try_from(2 * since_epoch / segment.as_micros().max(1)).unwrap_or(0)
+}
+
 impl Node {
     /// Makes room for a stream under its name.
     pub(super) fn add_stream(
@@ -218,9 +234,15 @@ impl Node {
     }
 
     /// A source says what its stream is.
-    pub(super) fn describe_stream(&mut self, now: Now, id: StreamId, info: StreamInfo) {
+    pub(super) fn describe_stream(
+        &mut self,
+        now: Now,
+        id: StreamId,
+        info: StreamInfo,
+        live: Option<Timestamp>,
+    ) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let is_new = stream.describe(now, info);
+        let is_new = stream.describe(now, info, live);
         self.starting.remove(&id);
         if is_new {
             self.dismiss_clients(now, id);
@@ -231,6 +253,7 @@ impl Node {
 
     /// The next packet of a stream, on its way to everybody who takes it.
     pub(super) fn deliver(&mut self, now: Now, id: StreamId, packet: &Packet) {
+        self.notice_new_format(now, id, packet);
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let Some(track) = stream.info.as_ref().and_then(|info| info.track(packet.track)) else { return };
         if !matches!(track.kind, Kind::Audio | Kind::Video) {
@@ -268,6 +291,29 @@ impl Node {
                 self.packager_events(now, id);
             }
         }
+    }
+
+    /// Key frames carry their parameter sets. Where these are not the ones that the stream was described with, its
+    /// description changes: OVT has no message for that.
+    fn notice_new_format(&mut self, now: Now, id: StreamId, packet: &Packet) {
+        let Some(stream) = self.streams.get(&id).filter(|_| packet.key) else { return };
+        let Some(info) = &stream.info else { return };
+        let Some(changed) = info.track(packet.track).and_then(|track| media::changed_format(track, packet))
+        else {
+            return;
+        };
+        let mut info = info.clone();
+        info.tracks
+            .iter_mut()
+            .filter(|track| track.id == changed.id)
+            .for_each(|track| *track = changed.clone());
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if let Some(packager) = stream.packager_mut() {
+            packager.update(&info);
+        }
+        // OVT clients see the new parameter sets in the same key frame.
+        stream.info = Some(info);
+        self.packager_events(now, id);
     }
 
     /// Tells the world about new parts, and answers those who waited for them.

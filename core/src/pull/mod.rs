@@ -21,7 +21,7 @@ use crate::config::TimestampMode;
 use crate::event::{Event, Joined, StreamKey};
 use crate::io::{Close, CloseReason, ConnId, Endpoint};
 use crate::limits;
-use crate::media::{Packet, StreamInfo};
+use crate::media::{Packet, StreamInfo, Timestamp};
 use crate::origin_map::PullProperties;
 use crate::time::{Deadline, Now, Time, soonest};
 use crate::timeline::{Passed, Timeline};
@@ -55,8 +55,9 @@ pub enum Output {
     Close(ConnId, Close),
     /// Tell the operator.
     Event(Event),
-    /// The stream describes itself: at its start, and when a new origin describes it differently.
-    Info(StreamInfo),
+    /// The stream describes itself: at its start, and when a new origin describes it differently. The timestamp is
+    /// that of its live edge, which is now; the packets that follow begin before it.
+    Info(StreamInfo, Timestamp),
     /// Make a connection, and tell it with [`Pull::dialled`] before anything else.
     Open(Endpoint),
     /// The stream is given up.
@@ -318,8 +319,9 @@ impl Pull {
         self.next_failback = now.mono + failback_interval(&self.plan);
         self.failback_failure = None;
         let url = self.url_of(link.index);
-        if let Some(info) = link.info.take() {
-            self.announce(info);
+        let live = passed.packets.iter().map(|packet| packet.dts).max();
+        if let (Some(info), Some(live)) = (link.info.take(), live) {
+            self.announce(info, live);
         }
         self.active = Some(link);
         let outage = match joined {
@@ -331,9 +333,9 @@ impl Pull {
     }
 
     /// Says what the stream is, unless that was said already.
-    fn announce(&mut self, info: StreamInfo) {
+    fn announce(&mut self, info: StreamInfo, live: Timestamp) {
         if self.info.as_ref() != Some(&info) {
-            self.out.push_back(Output::Info(info.clone()));
+            self.out.push_back(Output::Info(info.clone(), live));
             self.info = Some(info);
         }
     }

@@ -154,7 +154,7 @@ impl Bench {
         match output {
             Output::Close(conn, _) => self.hang_up(conn),
             Output::Event(event) => self.events.push((self.ms, event)),
-            Output::Info(info) => self.infos.push(info),
+            Output::Info(info, _) => self.infos.push(info),
             Output::Open(to) => self.open(to),
             Output::Over { over, .. } => {
                 assert!(self.over.is_none(), "given up twice");

@@ -42,6 +42,8 @@ struct Joining {
     has_key: bool,
     first_at: Option<Time>,
     last_at: Option<Time>,
+    /// When what it had shown was not worth joining.
+    settled_at: Option<Time>,
     offset_us: i64,
     votes: u32,
 }
@@ -81,12 +83,13 @@ impl Feed {
         }
         let State::Joining(joining) = &mut self.state else { return passed };
         joining.hold(self.main, now, packet);
-        if !timeline.is_started() {
+        if !timeline.is_started() && !timeline.recalls {
             self.start_first(timeline, now, &mut passed);
         } else if let Some(offset_us) = joining.recognise(timeline, now) {
             self.start_recognised(timeline, now, offset_us, &mut passed);
         } else if joining.is_full() {
             self.settle(timeline, now, &mut passed);
+            self.forget_half();
         }
         passed
     }
@@ -103,12 +106,19 @@ impl Feed {
     /// When a source that was not recognised is joined all the same: as soon as its first burst has ended.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let State::Joining(joining) = &self.state else { return None };
-        if !joining.has_key {
+        if !joining.has_key || joining.settled_at >= joining.last_at {
             return None;
         }
         let quiet = joining.last_at? + JOIN_QUIET;
         let at_most = joining.first_at? + JOIN_TIMEOUT;
         Some(Deadline { at: quiet.min(at_most), why: "join at a key frame" })
+    }
+
+    /// A source that cannot be joined does not fill the memory.
+    fn forget_half(&mut self) {
+        if let State::Joining(joining) = &mut self.state {
+            (0..joining.held.len() / 2).for_each(|_| joining.drop_oldest());
+        }
     }
 
     /// The very first source: it starts at its first key frame, wherever the mode says.
@@ -125,10 +135,15 @@ impl Feed {
 
     /// The source has shown what it has: it is joined with what it has shown, one way or the other.
     fn settle(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
-        let State::Joining(joining) = &self.state else { return };
-        match joining.likely_offset(timeline, now) {
-            Some(offset_us) => self.start_recognised(timeline, now, offset_us, passed),
-            None => self.start_at_key_frame(timeline, now, passed),
+        let State::Joining(joining) = &mut self.state else { return };
+        if !timeline.is_started() {
+            self.start_first(timeline, now, passed);
+        } else if let Some(offset_us) = joining.likely_offset(timeline, now) {
+            self.start_recognised(timeline, now, offset_us, passed);
+        } else if joining.has_news(timeline) || joining.is_alive() {
+            self.start_at_key_frame(timeline, now, passed);
+        } else {
+            joining.settled_at = Some(now.mono);
         }
     }
 
@@ -140,21 +155,29 @@ impl Feed {
         self.go_live(timeline, now, mapping, held, passed, Joined::Exact);
     }
 
-    /// The source is unknown: it starts at its newest key frame, placed so that its live edge is where the
-    /// timeline's live edge would be by now, but never before the end of what was there.
+    /// The source is unknown: it is placed so that its live edge is where the timeline's live edge would be by now.
+    /// It starts at its first key frame behind the end of what was there, or else with its newest one right there.
     fn start_at_key_frame(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
-        let Some(at) = joining.held.iter().rposition(|packet| is_start(self.main, packet)) else {
+        let Some(newest_us) = joining.newest_us() else { return };
+        let live_offset_us = timeline.live_us(now).unwrap_or(0).saturating_sub(newest_us);
+        let starts = |packet: &Packet| is_start(self.main, packet);
+        let fits = |packet: &Packet| {
+            let next_us = timeline.next_us(packet.track).unwrap_or(0);
+            starts(packet) && packet.dts.as_micros().saturating_add(live_offset_us) >= next_us
+        };
+        let first = joining.held.iter().position(fits);
+        let Some(at) = first.or_else(|| joining.held.iter().rposition(starts)) else {
             self.state = State::Joining(Joining::default());
             return;
         };
         let held = joining.held.split_off(at);
         let key_us = held[0].dts.as_micros();
-        let newest_us = held.iter().map(|packet| packet.dts.as_micros()).max().unwrap_or(key_us);
-        let live_us = timeline.live_us(now).unwrap_or(0).saturating_sub(newest_us.saturating_sub(key_us));
-        let place_us = timeline.next_us(held[0].track).unwrap_or(0).max(live_us);
-        let mapping = Mapping::new(place_us.saturating_sub(key_us), false, true);
-        self.go_live(timeline, now, mapping, held, passed, Joined::KeyFrame);
+        let next_us = timeline.next_us(held[0].track).unwrap_or(0);
+        let seamless_us = next_us.saturating_sub(key_us);
+        let leaves_hole = live_offset_us.saturating_sub(seamless_us) > SEAMLESS_US;
+        let offset_us = if leaves_hole { live_offset_us } else { seamless_us };
+        self.go_live(timeline, now, Mapping::new(offset_us, false, true), held, passed, Joined::KeyFrame);
     }
 
     fn go_live(
@@ -185,7 +208,12 @@ impl Joining {
         self.held_bytes += packet.data.len();
         self.held.push_back(packet);
         while !self.has_key && (self.held.len() > HELD_PACKETS_MAX / 2 || self.held_bytes > HELD_BYTES_MAX) {
-            let Some(oldest) = self.held.pop_front() else { return };
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.held.pop_front() {
             self.held_bytes -= oldest.data.len();
         }
     }
@@ -214,34 +242,53 @@ impl Joining {
         (self.votes >= VOTES_NEEDED).then_some(offset_us)
     }
 
-    /// The offset at which the packets held are known and their newest one is where the timeline's live edge
-    /// should be by now. Of the many offsets that fit a programme that repeats itself, it is the one that fits
-    /// the clock.
+    /// The offset at which the packets held are known and their newest one is where the timeline's live edge should be
+    /// by now, or, if everything was silent, where the timeline ends. Of the many offsets that fit a programme that
+    /// repeats itself, it is the one that fits the clock.
     fn likely_offset(&self, timeline: &Timeline, now: Now) -> Option<i64> {
-        let live_us = timeline.live_us(now)?;
-        let newest_us = self.held.iter().map(|packet| packet.dts.as_micros()).max()?;
-        let off_by = |offset_us: i64| newest_us.saturating_add(offset_us).abs_diff(live_us);
+        let newest_us = self.newest_us()?;
+        let offsets = self.known_offsets(timeline);
+        let near = |edge_us: i64| {
+            let off_by = |offset_us: &i64| newest_us.saturating_add(*offset_us).abs_diff(edge_us);
+            let known =
+                offsets.iter().filter(|(_, votes)| **votes >= VOTES_NEEDED).map(|(offset_us, _)| *offset_us);
+            known.filter(|offset_us| off_by(offset_us) <= LIVE_AGREES_US).min_by_key(off_by)
+        };
+        near(timeline.live_us(now)?).or_else(|| near(timeline.end_us()?))
+    }
+
+    /// Every offset at which packets held were placed before, and how much speaks for it.
+    fn known_offsets(&self, timeline: &Timeline) -> BTreeMap<i64, u32> {
         let mut offsets: BTreeMap<i64, u32> = BTreeMap::new();
         for packet in &self.held {
             for place in timeline.memory.places(fingerprint(packet)) {
                 let offset_us = place.micros_since(packet.dts);
-                if off_by(offset_us) > LIVE_AGREES_US {
-                    continue;
-                }
                 let near = offset_us.saturating_sub_unsigned(OFFSET_AGREES_US)
                     ..=offset_us.saturating_add_unsigned(OFFSET_AGREES_US);
-                let near = offsets.range_mut(near).next();
-                match near {
-                    Some((_, count)) => *count += votes(packet),
-                    None => *offsets.entry(offset_us).or_default() += votes(packet),
+                let votes = votes(packet);
+                match offsets.range_mut(near).next() {
+                    Some((_, sum)) => *sum = sum.saturating_add(votes),
+                    None => {
+                        offsets.insert(offset_us, votes);
+                    }
                 }
             }
         }
         offsets
-            .into_iter()
-            .filter(|(_, count)| *count >= VOTES_NEEDED)
-            .map(|(offset_us, _)| offset_us)
-            .min_by_key(|offset_us| off_by(*offset_us))
+    }
+
+    /// Whether the source has anything that viewers have not seen.
+    fn has_news(&self, timeline: &Timeline) -> bool {
+        self.held.iter().any(|packet| timeline.memory.places(fingerprint(packet)).next().is_none())
+    }
+
+    /// Whether it went on after its burst: a programme that loops has nothing new, but it is there.
+    fn is_alive(&self) -> bool {
+        matches!((self.first_at, self.last_at), (Some(first), Some(last)) if last.since(first) >= JOIN_TIMEOUT)
+    }
+
+    fn newest_us(&self) -> Option<i64> {
+        self.held.iter().map(|packet| packet.dts.as_micros()).max()
     }
 }
 
@@ -269,9 +316,9 @@ impl Mapping {
         mut packet: Packet,
         out: &mut Vec<Packet>,
     ) {
-        let fingerprint = fingerprint(&packet);
+        let fingerprint = timeline.recalls.then(|| fingerprint(&packet));
         self.last_in.insert(packet.track, packet.dts);
-        if self.overlaps && self.is_repeated(timeline, fingerprint, &packet) {
+        if self.overlaps && fingerprint.is_some_and(|it| self.is_repeated(timeline, it, &packet)) {
             if Some(packet.track) == main || main.is_none() {
                 self.decodable = true;
             }
@@ -299,8 +346,8 @@ impl Mapping {
     /// Whether an earlier source delivered this very packet. If so, the offset of its track is exact from here on.
     fn is_repeated(&mut self, timeline: &Timeline, fingerprint: u64, packet: &Packet) -> bool {
         let agrees =
-            |place: &&Timestamp| place.micros_since(packet.dts).abs_diff(self.offset_us) <= OFFSET_AGREES_US;
-        let Some(place) = timeline.memory.places(fingerprint).iter().find(agrees) else { return false };
+            |place: &Timestamp| place.micros_since(packet.dts).abs_diff(self.offset_us) <= OFFSET_AGREES_US;
+        let Some(place) = timeline.memory.places(fingerprint).find(agrees) else { return false };
         if place.base() == packet.dts.base() {
             self.ticks.insert(packet.track, place.ticks().saturating_sub(packet.dts.ticks()));
         }
@@ -317,6 +364,9 @@ fn is_start(main: Option<TrackId>, packet: &Packet) -> bool {
 const OFFSET_AGREES_US: u64 = 2_000;
 /// How far the live edges of two origins may be apart, in microseconds.
 const LIVE_AGREES_US: u64 = 1_500_000;
+/// A hole that would be shorter than this, in microseconds, is not left: no viewer can tell, but every player has to
+/// get over it.
+const SEAMLESS_US: i64 = 250_000;
 /// An access unit of this size is not there twice by chance.
 const PROOF_BYTES: usize = 512;
 const VOTES_NEEDED: u32 = 3;

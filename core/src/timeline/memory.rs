@@ -15,51 +15,43 @@ pub(super) fn fingerprint(packet: &Packet) -> u64 {
 /// A bounded memory of fingerprints.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    order: VecDeque<(u64, Timestamp)>,
-    /// Where each content was placed, oldest first. What repeats itself (silence, a still picture, a looping
-    /// programme) has more than one place.
-    places: BTreeMap<u64, Vec<Timestamp>>,
+    order: VecDeque<(u64, u64)>,
+    /// Where each content was placed, by fingerprint and then in the order of time. What repeats itself (silence, a
+    /// still picture, a looping programme) has more than one place.
+    places: BTreeMap<(u64, u64), Timestamp>,
+    next: u64,
 }
 
 impl Memory {
     /// Remembers that a packet with this content was placed at `dts`.
     pub(super) fn remember(&mut self, fingerprint: u64, dts: Timestamp) {
         if self.order.len() == MEMORY_ACCESS_UNITS
-            && let Some((oldest, _)) = self.order.pop_front()
+            && let Some(oldest) = self.order.pop_front()
         {
-            self.forget_once(oldest);
+            self.places.remove(&oldest);
         }
-        self.order.push_back((fingerprint, dts));
-        self.places.entry(fingerprint).or_default().push(dts);
+        self.order.push_back((fingerprint, self.next));
+        self.places.insert((fingerprint, self.next), dts);
+        self.next += 1;
     }
 
     /// Every place at which a packet with this content was.
-    pub(super) fn places(&self, fingerprint: u64) -> &[Timestamp] {
-        self.places.get(&fingerprint).map_or(&[], Vec::as_slice)
+    pub(super) fn places(&self, fingerprint: u64) -> impl Iterator<Item = Timestamp> {
+        self.places.range((fingerprint, 0)..=(fingerprint, u64::MAX)).map(|(_, dts)| *dts)
     }
 
     /// Where the packet with this content was placed, if it was there exactly once.
     pub(super) fn only_place(&self, fingerprint: u64) -> Option<Timestamp> {
-        match self.places(fingerprint) {
-            [place] => Some(*place),
-            _ => None,
-        }
+        let mut places = self.places(fingerprint);
+        places.next().filter(|_| places.next().is_none())
     }
 
     /// How much media is remembered, in microseconds.
     pub(super) fn span_us(&self) -> i64 {
-        match (self.order.front(), self.order.back()) {
-            (Some((_, first)), Some((_, last))) => last.micros_since(*first),
+        let place = |key: Option<&(u64, u64)>| key.and_then(|key| self.places.get(key));
+        match (place(self.order.front()), place(self.order.back())) {
+            (Some(first), Some(last)) => last.micros_since(*first),
             _ => 0,
-        }
-    }
-
-    fn forget_once(&mut self, fingerprint: u64) {
-        if let Some(places) = self.places.get_mut(&fingerprint) {
-            places.remove(0);
-            if places.is_empty() {
-                self.places.remove(&fingerprint);
-            }
         }
     }
 }

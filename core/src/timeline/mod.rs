@@ -29,6 +29,8 @@ mod tests;
 pub struct Timeline {
     mode: TimestampMode,
     tracks: BTreeMap<TrackId, Position>,
+    /// Whether what passes is remembered.
+    recalls: bool,
     memory: Memory,
     last_passed: Option<Time>,
 }
@@ -41,9 +43,20 @@ struct Position {
 }
 
 impl Timeline {
-    /// A timeline on which nothing has happened.
+    /// A timeline on which nothing has happened, and which recognises its media when it comes from another source.
     pub fn new(mode: TimestampMode) -> Timeline {
-        Timeline { mode, tracks: BTreeMap::new(), memory: Memory::default(), last_passed: None }
+        Timeline { recalls: true, ..Timeline::forgetful(mode) }
+    }
+
+    /// The same for a stream that only ever has one source: it remembers nothing.
+    pub fn forgetful(mode: TimestampMode) -> Timeline {
+        Timeline {
+            mode,
+            tracks: BTreeMap::new(),
+            recalls: false,
+            memory: Memory::default(),
+            last_passed: None,
+        }
     }
 
     /// When the last packet was placed; `None` before the first.
@@ -56,14 +69,16 @@ impl Timeline {
         self.last_passed.is_some()
     }
 
-    /// Forgets a track's position, so that packets of a new track with this number start anew.
-    fn note(&mut self, now: Now, packet: &Packet, fingerprint: u64) {
+    /// Notes that a packet was placed.
+    fn note(&mut self, now: Now, packet: &Packet, fingerprint: Option<u64>) {
         let step_us = match self.tracks.get(&packet.track) {
             Some(position) => packet.dts.micros_since(position.last).clamp(1, STEP_US_MAX),
             None => STEP_US_DEFAULT,
         };
         self.tracks.insert(packet.track, Position { last: packet.dts, step_us });
-        self.memory.remember(fingerprint, packet.dts);
+        if let Some(fingerprint) = fingerprint {
+            self.memory.remember(fingerprint, packet.dts);
+        }
         self.last_passed = Some(now.mono);
     }
 
@@ -73,9 +88,14 @@ impl Timeline {
         Some(position.last.as_micros().saturating_add(position.step_us))
     }
 
+    /// Where the media ends, in microseconds.
+    fn end_us(&self) -> Option<i64> {
+        self.tracks.values().map(|position| position.last.as_micros()).max()
+    }
+
     /// Where the live edge is now if media had gone on, in microseconds.
     fn live_us(&self, now: Now) -> Option<i64> {
-        let last = self.tracks.values().map(|position| position.last.as_micros()).max()?;
+        let last = self.end_us()?;
         let silent = now.mono.since(self.last_passed?);
         Some(last.saturating_add(i64::try_from(silent.as_micros()).unwrap_or(0)))
     }

@@ -41,23 +41,64 @@ fn millis(packets: &[Packet]) -> Vec<i64> {
 /// A timeline onto which one origin has delivered frames up to `last`, each at its time.
 fn playing(last: i64) -> Timeline {
     let mut timeline = Timeline::new(TimestampMode::ZeroBased);
-    let mut feed = Feed::new(Some(VIDEO));
-    for n in 0..=last {
-        feed.push(&mut timeline, at(n as u64 * 40), frame(n, -5_000));
-    }
+    play(&mut timeline, (0..=last).map(|n| (n as u64 * 40, frame(n, -5_000))));
     timeline
+}
+
+/// Lets one source deliver packets, each at its millisecond.
+fn play(timeline: &mut Timeline, packets: impl Iterator<Item = (u64, Packet)>) {
+    let mut feed = Feed::new(Some(VIDEO));
+    for (ms, packet) in packets {
+        feed.push(timeline, at(ms), packet);
+        feed.handle_timeout(timeline, at(ms + 10));
+    }
 }
 
 #[test]
 fn the_first_source_starts_at_its_first_key_frame_and_at_zero() {
     let mut timeline = Timeline::new(TimestampMode::ZeroBased);
     let mut feed = Feed::new(Some(VIDEO));
-    for n in 20..25 {
+    for n in 20..=26 {
         assert!(feed.push(&mut timeline, at(0), frame(n, 0)).packets.is_empty());
     }
-    let passed = feed.push(&mut timeline, at(0), frame(25, 0));
+    let passed = feed.handle_timeout(&mut timeline, at(10));
     assert_eq!(passed.joined, Some(Joined::First));
-    assert_eq!(millis(&passed.packets), [0]);
+    assert_eq!(millis(&passed.packets), [0, 40]);
+}
+
+#[test]
+fn a_stream_with_one_source_does_not_wait_for_a_burst() {
+    let mut timeline = Timeline::forgetful(TimestampMode::ZeroBased);
+    let mut feed = Feed::new(Some(VIDEO));
+    assert!(feed.push(&mut timeline, at(0), frame(24, 0)).packets.is_empty());
+    assert_eq!(millis(&feed.push(&mut timeline, at(0), frame(25, 0)).packets), [0]);
+}
+
+#[test]
+fn the_past_of_a_silent_stream_is_not_played_again() {
+    let mut timeline = playing(60);
+    for (round, clock) in [10_000, 13_000, 16_000, 19_000].into_iter().enumerate() {
+        let mut other = Feed::new(Some(VIDEO));
+        let mut out = Vec::new();
+        for n in 0..=60 {
+            out.extend(other.push(&mut timeline, at(clock), frame(n, round as i64 * 777)).packets);
+        }
+        out.extend(other.handle_timeout(&mut timeline, at(clock + 10)).packets);
+        assert!(out.is_empty(), "{:?}", millis(&out));
+    }
+}
+
+#[test]
+fn a_history_fills_the_hole_of_a_long_silence_as_far_as_it_goes() {
+    let mut timeline = playing(50);
+    let mut feed = Feed::new(Some(VIDEO));
+    for n in 1_000..=1_110 {
+        feed.push(&mut timeline, at(10_000), frame(n, 0));
+    }
+    let passed = feed.handle_timeout(&mut timeline, at(10_010));
+    assert_eq!(passed.joined, Some(Joined::KeyFrame));
+    assert_eq!(passed.packets.len(), 111, "from its oldest key frame on");
+    assert_eq!(millis(&passed.packets)[110], 10_010);
 }
 
 #[test]
@@ -68,7 +109,9 @@ fn the_modes_place_the_start() {
         (TimestampMode::SystemClock, 1_700_000_000_000),
     ] {
         let mut timeline = Timeline::new(mode);
-        let passed = Feed::new(Some(VIDEO)).push(&mut timeline, at(0), frame(25, 0));
+        let mut feed = Feed::new(Some(VIDEO));
+        feed.push(&mut timeline, at(0), frame(25, 0));
+        let passed = feed.handle_timeout(&mut timeline, at(10));
         assert_eq!(millis(&passed.packets), [place], "{mode:?}");
     }
 }
@@ -99,7 +142,7 @@ fn an_origin_that_is_behind_repeats_nothing() {
 }
 
 #[test]
-fn an_unknown_origin_is_joined_at_its_newest_key_frame_at_the_time_that_has_passed() {
+fn an_unknown_origin_is_joined_at_the_time_that_has_passed() {
     let mut timeline = playing(50);
     let mut feed = Feed::new(Some(VIDEO));
     for n in 1_000..=1_030 {
@@ -110,9 +153,9 @@ fn an_unknown_origin_is_joined_at_its_newest_key_frame_at_the_time_that_has_pass
     assert_eq!(due, Time::from_micros(5_010_000));
     let passed = feed.handle_timeout(&mut timeline, at(5_010));
     assert_eq!(passed.joined, Some(Joined::KeyFrame));
-    // Frame 50 was at 2000 ms and came at 2000 ms; at 5010 ms the live edge is at 5010, and the key frame 1025 is
-    // five frames before it.
-    assert_eq!(millis(&passed.packets), (0..=5).map(|n| 4_810 + n * 40).collect::<Vec<_>>());
+    // Frame 50 was at 2000 ms and came at 2000 ms; at 5010 ms the live edge is at 5010, and the key frame 1000 is
+    // thirty frames before it.
+    assert_eq!(millis(&passed.packets), (0..=30).map(|n| 3_810 + n * 40).collect::<Vec<_>>());
 }
 
 #[test]
@@ -140,10 +183,7 @@ fn without_a_key_frame_nothing_is_joined() {
 fn pictures_that_repeat_themselves_prove_nothing() {
     let still = |ms, key| packet(VIDEO, ms, key, payload(7, 900));
     let mut timeline = Timeline::new(TimestampMode::ZeroBased);
-    let mut feed = Feed::new(Some(VIDEO));
-    for n in 0..50u64 {
-        feed.push(&mut timeline, at(n * 40), still(n as i64 * 40, n % 25 == 0));
-    }
+    play(&mut timeline, (0..50).map(|n| (n * 40, still(n as i64 * 40, n % 25 == 0))));
     let mut other = Feed::new(Some(VIDEO));
     assert!(other.push(&mut timeline, at(2_010), still(90_000, true)).joined.is_none());
 }
@@ -158,10 +198,7 @@ fn looped(n: i64, shift: i64) -> Packet {
 fn a_programme_that_loops_is_joined_where_the_clock_says() {
     for (last, silent) in [(320, 0), (320, 3_000), (900, 40), (900, 2_900)] {
         let mut timeline = Timeline::new(TimestampMode::ZeroBased);
-        let mut feed = Feed::new(Some(VIDEO));
-        for n in 0..=last {
-            feed.push(&mut timeline, at(n as u64 * 40), looped(n, 0));
-        }
+        play(&mut timeline, (0..=last).map(|n| (n as u64 * 40, looped(n, 0))));
         let live = last + silent / 40;
         let clock = (last * 40 + silent) as u64;
         let mut other = Feed::new(Some(VIDEO));
@@ -179,28 +216,31 @@ fn a_programme_that_loops_is_joined_where_the_clock_says() {
 #[test]
 fn the_repetition_of_a_loop_is_not_taken_for_the_past() {
     let mut timeline = Timeline::new(TimestampMode::ZeroBased);
-    let mut feed = Feed::new(Some(VIDEO));
-    for n in 0..=320 {
-        feed.push(&mut timeline, at(n as u64 * 40), looped(n, 0));
-    }
+    play(&mut timeline, (0..=320).map(|n| (n * 40, looped(n as i64, 0))));
     // An origin without a history: its media begins five seconds after the loss, at a key frame.
     let mut other = Feed::new(Some(VIDEO));
     let first = 450;
-    assert!(other.push(&mut timeline, at(18_000), looped(first, 0)).joined.is_none());
-    let passed = other.handle_timeout(&mut timeline, at(18_010));
-    assert_eq!(passed.joined, Some(Joined::KeyFrame));
-    assert_eq!(millis(&passed.packets), [18_010]);
+    let mut joined = None;
+    let mut out = Vec::new();
+    for n in 0..=10 {
+        let clock = 18_000 + n * 40;
+        let mut passed = other.push(&mut timeline, at(clock), looped(first + n as i64, 0));
+        let late = other.handle_timeout(&mut timeline, at(clock + 10));
+        joined = joined.or(passed.joined).or(late.joined);
+        passed.packets.extend(late.packets);
+        out.extend(millis(&passed.packets));
+    }
+    assert_eq!(joined, Some(Joined::KeyFrame));
+    assert_eq!(out.len(), 11);
+    assert!((out[0] - 18_000).abs() < 50, "{out:?}");
 }
 
 #[test]
 fn the_audio_of_a_recognised_origin_goes_on_too() {
     let sound = |n: i64, shift| packet(AUDIO, n * 21 - shift, true, payload(n + 10_000, 150));
     let mut timeline = Timeline::new(TimestampMode::ZeroBased);
-    let mut feed = Feed::new(Some(VIDEO));
-    for n in 0..50 {
-        feed.push(&mut timeline, at(n as u64 * 40), frame(n, 0));
-        feed.push(&mut timeline, at(n as u64 * 40), sound(2 * n, 0));
-    }
+    let both = |n: i64| [(n as u64 * 40, frame(n, 0)), (n as u64 * 40, sound(2 * n, 0))];
+    play(&mut timeline, (0..50).flat_map(both));
     let mut other = Feed::new(Some(VIDEO));
     let mut out = Vec::new();
     for n in 25..55 {

@@ -221,6 +221,8 @@ pub fn chunklist(track: TrackId) -> String {
 
 pub fn media_playlist(packager: &mut Packager, track: TrackId) -> Option<MediaPlaylist> {
     match ask(packager, &chunklist(track)) {
+        // A stream that ended before it began has no playlist.
+        Answer::Now(response) if response.status == 404 && packager.last_msn().is_none() => None,
         Answer::Now(response) => Some(MediaPlaylist::parse(&text(&response))),
         Answer::Wait(_) => None,
     }

@@ -13,6 +13,7 @@ use headwater_core::io::Service;
 use headwater_core::node::Node;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
+use tracing::info_span;
 
 use super::{DemoError, config};
 use crate::clock::Clock;
@@ -209,6 +210,8 @@ fn live(
     events: impl Fn(Event),
     death: oneshot::Receiver<()>,
 ) {
+    // Three nodes write one log.
+    let _span = info_span!("node", name = config.name).entered();
     runtime.block_on(async {
         let listeners = listeners.into_iter().map(|(service, listener)| {
             let listener = tokio::net::TcpListener::from_std(listener);

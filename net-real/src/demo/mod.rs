@@ -28,7 +28,7 @@ use bytes::Bytes;
 use headwater_core::config::Diagnostics;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{sleep_until, timeout, timeout_at};
 use tracing::warn;
 
 use cluster::{Cluster, Noticed, Notices, Origin};
@@ -86,7 +86,7 @@ impl Addresses {
 /// If it cannot start.
 pub fn show(port: u16, started: impl FnOnce(Addresses)) -> Result<(), DemoError> {
     runtime()?.block_on(async {
-        let mut demo = Demo::start()?;
+        let mut demo = Demo::start().await?;
         let (listener, page_moved) = page::listen(port)?;
         let page = listener.local_addr()?;
         let (asks, mut asked) = mpsc::channel(16);
@@ -110,7 +110,7 @@ pub fn show(port: u16, started: impl FnOnce(Addresses)) -> Result<(), DemoError>
 /// If the demo cannot start. A stream that breaks is a [`Report`].
 pub fn measure(duration: Duration, mut progress: impl FnMut(&str)) -> Result<Report, DemoError> {
     runtime()?.block_on(async {
-        let mut demo = Demo::start()?;
+        let mut demo = Demo::start().await?;
         let (seen, mut sees) = mpsc::unbounded_channel();
         let edge = SocketAddr::from((Ipv4Addr::LOCALHOST, demo.cluster.ports().llhls));
         tokio::spawn(watch(edge, playlist_path(), seen));
@@ -135,6 +135,9 @@ pub fn measure(duration: Duration, mut progress: impl FnMut(&str)) -> Result<Rep
 /// 8 s of picture and sound; see `assets/README.md`.
 static CLIP: &[u8] = include_bytes!("../../assets/clip.flv");
 
+/// How long the origins have to take the stream before the demo goes on without.
+const FEEDING: Duration = Duration::from_secs(5);
+
 /// How long the first part may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -153,7 +156,8 @@ struct Demo {
 }
 
 impl Demo {
-    fn start() -> Result<Demo, DemoError> {
+    /// Comes back when the stream is on its way to both origins, so that an edge that is asked finds the first of them.
+    async fn start() -> Result<Demo, DemoError> {
         let clip = Arc::new(Clip::read(Bytes::from_static(CLIP))?);
         let (notices, noticed) = Notices::new();
         let cluster = Cluster::start(notices.clone())?;
@@ -162,7 +166,15 @@ impl Demo {
         for (origin, port) in Origin::BOTH.into_iter().zip(ports.rtmp) {
             tokio::spawn(publish(clip.clone(), epoch, origin, port, notices.clone()));
         }
-        Ok(Demo { cluster, status: Status::new(ports), noticed, epoch, away: None })
+        let mut demo = Demo { cluster, status: Status::new(ports), noticed, epoch, away: None };
+        let feeding = async {
+            while !demo.status.is_fed() {
+                demo.step().await;
+            }
+        };
+        // An encoder that cannot reach an origin says so in the log of the page.
+        let _ = timeout(FEEDING, feeding).await;
+        Ok(demo)
     }
 
     /// Waits for the next thing to happen and takes it in. Cancel safe.

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use headwater_core::wire::flv::{self, Audio, FileError, TagKind, UnexpectedEnd, Video};
 use headwater_core::wire::rtmp::amf0::{self, Value};
 use headwater_core::wire::rtmp::{self, PublisherAction};
@@ -93,6 +93,16 @@ impl Clip {
         Ok(clip)
     }
 
+    /// The body to send for the access unit with this number, and its timestamp in milliseconds.
+    fn tag(&self, number: u64) -> (u64, Bytes) {
+        let (timestamp, unit) = self.unit(number);
+        let body = match unit.kind {
+            TagKind::Video => with_timecode(&unit.body, timestamp),
+            TagKind::Audio | TagKind::Script => unit.body.clone(),
+        };
+        (timestamp, body)
+    }
+
     /// The access unit with this number, counted over all rounds, and its timestamp in milliseconds.
     fn unit(&self, number: u64) -> (u64, &Unit) {
         let count = self.units.len() as u64;
@@ -117,11 +127,50 @@ fn round_ms(units: &[Unit]) -> u64 {
     let end_of = |kind: TagKind| {
         let track = units.iter().filter(|unit| unit.kind == kind);
         let (count, last) = track.fold((0, 0), |(count, last), unit| (count + 1, unit.at_ms.max(last)));
+        // The last timestamp is that of `count - 1` frames; rounded to the nearest millisecond.
         let gaps: u64 = count - u64::from(count > 0);
-        if gaps == 0 { last } else { (last * count + gaps / 2) / gaps }
+        (last * count + gaps / 2).checked_div(gaps).unwrap_or(last)
     };
     end_of(TagKind::Video).max(end_of(TagKind::Audio)).max(1)
 }
+
+/// The H.264 picture of a video tag with its time in it, as encoders put timecodes (supplemental enhancement
+/// information of the type "user data"; ITU-T H.264, D.1.6). It makes every picture another one: a camera never sends
+/// the same bytes twice, and nobody could tell the rounds of a clip apart by what is in them.
+fn with_timecode(body: &Bytes, timestamp: u64) -> Bytes {
+    let Some(at) = first_slice(body) else { return body.clone() };
+    // Digits, because a NAL unit must not contain two zero bytes in a row followed by a small one.
+    let user_data = [&TIMECODE_ID[..], format!("{timestamp:016x}").as_bytes()].concat();
+    let mut out = BytesMut::with_capacity(body.len() + 64);
+    out.put_slice(&body[..at]);
+    out.put_u32(user_data.len() as u32 + 4);
+    out.put_slice(&[NAL_SEI, SEI_USER_DATA, user_data.len() as u8]);
+    out.put_slice(&user_data);
+    out.put_u8(RBSP_END);
+    out.put_slice(&body[at..]);
+    out.freeze()
+}
+
+/// Where the first slice of the picture begins, with its length; the lengths of the built-in clip have four bytes.
+fn first_slice(body: &[u8]) -> Option<usize> {
+    let mut at = VIDEO_TAG_HEADER;
+    loop {
+        let nal = body.get(at..)?;
+        if (1..=5).contains(&(nal.get(4)? & 0x1f)) {
+            return Some(at);
+        }
+        at = at.checked_add(4 + u32::from_be_bytes(*nal.first_chunk()?) as usize)?;
+    }
+}
+
+/// Frame type and codec, packet type, composition time.
+const VIDEO_TAG_HEADER: usize = 5;
+const NAL_SEI: u8 = 6;
+const SEI_USER_DATA: u8 = 5;
+/// The bit that ends a NAL unit's payload.
+const RBSP_END: u8 = 0x80;
+/// By which the user data is known; any sixteen bytes will do that nobody else uses.
+const TIMECODE_ID: &[u8; 16] = b"headwater.demo.t";
 
 /// What `onMetaData` says of the tracks; a live stream has no length.
 fn live_metadata(script: &[u8]) -> Vec<(String, Value)> {
@@ -130,23 +179,27 @@ fn live_metadata(script: &[u8]) -> Vec<(String, Value)> {
     fields.iter().filter(|(name, _)| name != "duration" && name != "filesize").cloned().collect()
 }
 
-/// When the stream began: the moment of timestamp zero.
+/// The encoder's clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Epoch(Instant);
+pub(super) struct Epoch {
+    /// When the stream begins.
+    start: Instant,
+}
 
 impl Epoch {
     /// A stream that begins in a moment, when the origins have answered.
     pub(super) fn soon() -> Epoch {
-        Epoch(Instant::now() + START_DELAY)
+        Epoch { start: Instant::now() + START_DELAY }
     }
 
-    /// The media time that is sent at that moment; zero before the stream began.
+    /// The media time that is sent at that moment; until the stream begins, its first.
     pub(super) fn media_time(self, at: Instant) -> Duration {
-        at.saturating_duration_since(self.0)
+        FIRST_TIMESTAMP + at.saturating_duration_since(self.start)
     }
 
+    /// When the access unit with this timestamp is sent.
     fn when(self, timestamp_ms: u64) -> Instant {
-        self.0 + Duration::from_millis(timestamp_ms)
+        self.start + Duration::from_millis(timestamp_ms).saturating_sub(FIRST_TIMESTAMP)
     }
 }
 
@@ -181,6 +234,10 @@ enum Lost {
     Refused(String),
 }
 
+/// The encoder has run for an hour: a whole number of rounds, so that the clip starts at its beginning. From zero on, the
+/// first segment would have the number 0, and while that is the newest, hls.js (1.6) does not use blocking reloads.
+const FIRST_TIMESTAMP: Duration = Duration::from_secs(3600);
+
 /// How long the two origins have to answer before the stream begins.
 const START_DELAY: Duration = Duration::from_millis(250);
 
@@ -204,9 +261,9 @@ async fn session(
     let mut number = first;
     loop {
         let sent = number > first;
-        let (timestamp, unit) = clip.unit(number);
+        let (timestamp, body) = clip.tag(number);
         session.wait_until(epoch.when(timestamp)).await.map_err(|lost| (lost, sent))?;
-        session.send(unit.kind, timestamp, unit.body.clone()).await.map_err(|lost| (lost, sent))?;
+        session.send(clip.unit(number).1.kind, timestamp, body).await.map_err(|lost| (lost, sent))?;
         if !sent {
             fed();
         }
@@ -303,6 +360,7 @@ mod tests {
     fn the_clip_is_as_long_as_its_frames() {
         let clip = clip();
         assert_eq!(clip.round_ms, 8_000);
+        assert_eq!(FIRST_TIMESTAMP.as_millis() % 8_000, 0, "the stream begins with the clip");
         assert_eq!(clip.headers.len(), 2);
         let field =
             |name| clip.metadata.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_number());
@@ -323,6 +381,26 @@ mod tests {
             assert!(steps.iter().all(|step| expected.contains(step)), "{kind:?}: {steps:?}");
             assert_eq!(timestamps[timestamps.len() / 3], 8_000);
         }
+    }
+
+    #[test]
+    fn no_picture_is_sent_twice() {
+        let clip = clip();
+        let count = clip.units.len() as u64;
+        let number = clip.key_frame_at(0);
+        let [(_, first), (_, again)] = [number, number + count].map(|number| clip.tag(number));
+        assert_eq!(first.len(), again.len());
+        assert_ne!(first, again);
+        assert_eq!(clip.tag(number).1, first, "but both origins get the same");
+        let Ok(Video::Frame { key: true, data, .. }) = Video::decode(&first) else { panic!("a key frame") };
+        let (mut rest, mut types) = (&data[..], Vec::new());
+        while let Some((length, after)) = rest.split_first_chunk() {
+            types.push(after[0] & 0x1f);
+            rest = &after[u32::from_be_bytes(*length) as usize..];
+        }
+        // Parameter sets, the encoder's words in the first picture, the timecode, the picture.
+        assert_eq!(types, [7, 8, 6, 6, 5]);
+        assert_eq!(with_timecode(&Bytes::from_static(b"\x17\x01\0\0\0\0\0"), 1).len(), 7, "left alone");
     }
 
     #[test]
@@ -382,7 +460,7 @@ mod tests {
         let (notices, mut noticed) = Notices::new();
         let epoch = Epoch::soon();
         let publishing = tokio::spawn(publish(Arc::new(clip()), epoch, Origin::B, port, notices));
-        for first_timestamp in [0, 1_000] {
+        for first_timestamp in [3_600_000, 3_601_000] {
             let got = timeout(Duration::from_secs(20), origin(&listener, 20)).await.unwrap();
             let headers: Vec<TagKind> = got[..2].iter().map(|(kind, _, _)| *kind).collect();
             assert!(headers.contains(&TagKind::Audio) && headers.contains(&TagKind::Video));

@@ -87,8 +87,10 @@ pub(super) struct Record {
     segments: u64,
     troubles: u64,
     last_trouble: Option<String>,
-    broken: Option<Broken>,
+    broken: Option<(Track, Broken)>,
     video: Option<Video>,
+    /// When the newest part of the audio track arrived, if there is such a track.
+    audio_at: Option<Instant>,
     longest_gap: Duration,
     missing_media: Duration,
     killed: Option<Kill>,
@@ -114,7 +116,7 @@ struct Kill {
     media_ms: i128,
 }
 
-/// Without a part for longer than this at the end, the stream has ended before us.
+/// A track without a part for longer than this at the end has ended before us.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 
 /// The edge's media time is the encoder's (`TimestampMode` is `Original`). What differs by more than a second is a
@@ -131,6 +133,7 @@ impl Record {
             last_trouble: None,
             broken: None,
             video: None,
+            audio_at: None,
             longest_gap: Duration::ZERO,
             missing_media: Duration::ZERO,
             killed: None,
@@ -140,16 +143,18 @@ impl Record {
 
     pub(super) fn take(&mut self, seen: Seen) {
         match seen {
-            Seen::Broken { broken, .. } => self.broken = Some(broken),
+            Seen::Broken { track, broken } => self.broken = Some((track, broken)),
             Seen::Part { track, at, media } => {
                 self.parts += 1;
-                if track == Track::Video {
-                    self.video_part(at, media);
+                match track {
+                    Track::Audio => self.audio_at = Some(at),
+                    Track::Video => self.video_part(at, media),
                 }
             }
             Seen::Segment { .. } => self.segments += 1,
-            Seen::Trouble { what, .. } => {
-                self.troubles += 1;
+            Seen::Trouble { what } => {
+                // Before the first part, an edge may well say that there is nothing.
+                self.troubles += u64::from(self.plays());
                 self.last_trouble = Some(what);
             }
         }
@@ -201,8 +206,7 @@ impl Record {
             parts: self.parts,
             segments: self.segments,
             troubles: self.troubles,
-            numbers_hold: self.plays()
-                && !matches!(self.broken, Some(ref broken) if !matches!(broken, Broken::Bytes { .. })),
+            numbers_hold: self.plays() && matches!(self.broken, None | Some((_, Broken::Bytes { .. }))),
             longest_gap: self.longest_gap,
             missing_media: self.missing_media,
             kill_to_first_part: self.kill_to_first_part,
@@ -215,8 +219,8 @@ impl Record {
     }
 
     fn fault(&self, end: Instant) -> Option<String> {
-        if let Some(broken) = &self.broken {
-            return Some(broken.to_string());
+        if let Some((track, broken)) = &self.broken {
+            return Some(format!("{}: {broken}", track.name()));
         }
         let Some(video) = self.video else {
             let hint =
@@ -229,8 +233,11 @@ impl Record {
         if self.kill_to_first_part.is_none() {
             return Some(format!("no media of origin {} after the kill", kill.origin.other().name()));
         }
-        let silence = end.saturating_duration_since(video.at);
-        (silence > SILENCE_MAX).then(|| format!("no part in the last {} ms", millis(silence)))
+        let newest = [(Track::Video, video.at), (Track::Audio, self.audio_at.unwrap_or(video.at))];
+        let silences = newest.map(|(track, at)| (track, end.saturating_duration_since(at)));
+        let (track, silence) = silences.into_iter().find(|(_, silence)| *silence > SILENCE_MAX)?;
+        let hint = self.last_trouble.as_ref().map(|trouble| format!("; last: {trouble}")).unwrap_or_default();
+        Some(format!("no {} part in the last {} ms{hint}", track.name(), millis(silence)))
     }
 }
 
@@ -246,27 +253,27 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// A record that starts at media time 0, and a way to tell it of half-second parts: when each arrived, and when
-    /// its media ends.
+    /// A record that is told of half-second parts: when each arrived, and when its media ends, both from the stream's
+    /// beginning on.
     struct Story {
         record: Record,
         start: Instant,
+        first: Duration,
     }
 
     impl Story {
         fn new() -> Story {
             let epoch = Epoch::soon();
-            let mut start = Instant::now();
-            while epoch.media_time(start).is_zero() {
-                start += ms(1);
-            }
-            start -= epoch.media_time(start);
-            Story { record: Record::new(epoch), start }
+            let now = Instant::now();
+            let first = epoch.media_time(now);
+            let later = now + Duration::from_secs(10);
+            Story { record: Record::new(epoch), start: later - (epoch.media_time(later) - first), first }
         }
 
         fn parts(mut self, parts: &[(u64, u64)]) -> Story {
             for (at, end) in parts {
-                let media = Span { start: ms(end - 500), last: ms(end - 33), end: ms(*end) };
+                let [start, last, end] = [end - 500, end - 33, *end].map(|at| self.first + ms(at));
+                let media = Span { start, last, end };
                 self.record.take(Seen::Part { track: Track::Video, at: self.start + ms(*at), media });
             }
             self
@@ -312,7 +319,13 @@ mod tests {
         assert_eq!(never["kill_to_first_part_ms"], Value::Null);
         let hole = before().kill(1_100).parts(&[(2_600, 2_500)]);
         assert_eq!(hole.ends(3_000)["missing_media_ms"], 1_000);
-        assert!(hole.ends(9_000)["exit"].as_str().unwrap().contains("no part in the last"));
+        assert!(hole.ends(9_000)["exit"].as_str().unwrap().contains("no video part in the last"));
+        let mut mute = before().kill(1_100);
+        let at = mute.start + ms(1_000);
+        let media = Span { start: ms(0), last: ms(1), end: ms(2) };
+        mute.record.take(Seen::Part { track: Track::Audio, at, media });
+        let mute = mute.parts(&[(1_540, 1_500), (9_000, 9_000)]);
+        assert!(mute.ends(9_000)["exit"].as_str().unwrap().contains("no audio part in the last 8000 ms"));
         let mut broken = before();
         let what = "part 1 of segment 2".to_owned();
         broken.record.take(Seen::Broken { track: Track::Audio, broken: Broken::Bytes { what } });

@@ -49,7 +49,7 @@ pub(super) struct Playing {
 /// Why no origin can be killed at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotNow {
-    #[error("The edge plays nothing yet.")]
+    #[error("The edge plays nothing at the moment.")]
     NothingPlays,
     #[error("Origin {} is not back yet.", .0.name())]
     OtherIsAway(Origin),
@@ -109,6 +109,11 @@ impl Status {
 
     pub(super) fn failover(&self) -> Option<Failover> {
         self.failover
+    }
+
+    /// Whether the encoder's stream is on its way to both origins.
+    pub(super) fn is_fed(&self) -> bool {
+        self.origins.iter().all(|origin| origin.fed)
     }
 
     /// The origin that a kill would hit: the active one, if the other can take over.

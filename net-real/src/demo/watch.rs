@@ -41,7 +41,7 @@ pub(super) enum Seen {
     /// A segment is complete, and is made of its parts.
     Segment { track: Track },
     /// An answer that could not be used; the player asks again.
-    Trouble { track: Track, what: String },
+    Trouble { what: String },
 }
 
 /// One of the tracks that are played.
@@ -51,14 +51,25 @@ pub(super) enum Track {
     Video,
 }
 
+impl Track {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Track::Audio => "audio",
+            Track::Video => "video",
+        }
+    }
+}
+
 /// Plays the master playlist at `path` of `server` until the receiver of `seen` is gone or the server breaks its word.
 pub(super) async fn watch(server: SocketAddr, path: String, seen: UnboundedSender<Seen>) {
     let mut client = Client::new(server);
     let master = loop {
         match fetch::<Master>(&mut client, &path).await {
             Ok(master) => break master,
-            // Until the first media has come through, there is nothing to play and nothing to say.
-            Err(_) if !seen.is_closed() => sleep(RETRY_DELAY).await,
+            // Until the first media has come through, there is nothing to play.
+            Err(trouble) if seen.send(Seen::Trouble { what: trouble.to_string() }).is_ok() => {
+                sleep(RETRY_DELAY).await;
+            }
             Err(_) => return,
         }
     };
@@ -127,7 +138,7 @@ impl<'a> Player<'a> {
                 Stop::NobodyLooks => return,
                 Stop::Trouble(trouble) => {
                     let what = trouble.to_string();
-                    if self.seen.send(Seen::Trouble { track, what }).is_err() {
+                    if self.seen.send(Seen::Trouble { what }).is_err() {
                         return;
                     }
                     sleep(RETRY_DELAY).await;

@@ -21,6 +21,7 @@ use crate::playlist::{Master, Media, Segment};
 use crate::trace::Hash64;
 use crate::url;
 
+mod audit;
 mod buffer;
 mod policy;
 mod record;
@@ -404,6 +405,9 @@ impl Viewer {
                 Progress::of(earlier, &new)
             }
         };
+        for (msn, what) in audit::audit(earlier.as_ref(), &new) {
+            self.record.trouble(now, Trouble::Unruly { kind: track.kind, msn, what });
+        }
         if new.hint.is_some() && new.discontinuity_before_hint && self.settings.discontinuity_at_hint_is_fatal
         {
             let kind = track.kind;

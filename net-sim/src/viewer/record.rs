@@ -132,6 +132,8 @@ pub enum Trouble {
     SequenceWentBack { kind: Kind, from: (u64, Option<u32>), to: (u64, Option<u32>) },
     /// The frames come from somewhere else from here on.
     SourceChanged { kind: Kind, from: u32, to: u32 },
+    /// A playlist breaks a rule of its format in this segment.
+    Unruly { kind: Kind, msn: u64, what: String },
     /// The playlist has left the player's position behind; it starts anew at the live edge.
     LeftBehind { kind: Kind, msn: u64 },
 }

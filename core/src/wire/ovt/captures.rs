@@ -26,10 +26,66 @@ const STREAMS: [&str; 7] = [
 
 /// A captured file of `vectors/ovt`.
 fn load(name: &str) -> Bytes {
-    let path = format!("{}/../vectors/ovt/{name}", env!("CARGO_MANIFEST_DIR"));
-    #[allow(clippy::disallowed_methods)] // A test may read what it is held to.
-    let bytes = std::fs::read(&path);
-    Bytes::from(bytes.unwrap_or_else(|error| panic!("{path}: {error}")))
+    macro_rules! captured {
+        ($($file:literal)*) => {
+            match name {
+                $($file => include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/ovt/", $file)).as_slice(),)*
+                other => panic!("no capture is named {other}"),
+            }
+        };
+    }
+    Bytes::from_static(captured! {
+        "audio-only/client_to_server.bin"
+        "audio-only/server_to_client.bin"
+        "bframes-stereo-44k1/client_to_server.bin"
+        "bframes-stereo-44k1/server_to_client.bin"
+        "edge-stops/client_to_server.bin"
+        "edge-stops/server_to_client.bin"
+        "h264-aac/client_to_server.bin"
+        "h264-aac/server_to_client.bin"
+        "no-playlist/client_to_server.bin"
+        "no-playlist/server_to_client.bin"
+        "not-found/client_to_server.bin"
+        "not-found/server_to_client.bin"
+        "origin-stream-stops/client_to_server.bin"
+        "origin-stream-stops/server_to_client.bin"
+        "probes/00-describe.c2s.bin"
+        "probes/00-describe.s2c.bin"
+        "probes/02-describe-play-stop.c2s.bin"
+        "probes/02-describe-play-stop.s2c.bin"
+        "probes/04-play-not-found-app.c2s.bin"
+        "probes/04-play-not-found-app.s2c.bin"
+        "probes/06-describe-with-query.c2s.bin"
+        "probes/06-describe-with-query.s2c.bin"
+        "probes/08-describe-uppercase.c2s.bin"
+        "probes/08-describe-uppercase.s2c.bin"
+        "probes/10-stop-not-found.c2s.bin"
+        "probes/10-stop-not-found.s2c.bin"
+        "probes/12-id-as-string.c2s.bin"
+        "probes/12-id-as-string.s2c.bin"
+        "probes/14-bad-url.c2s.bin"
+        "probes/14-bad-url.s2c.bin"
+        "probes/16-extra-json-field.c2s.bin"
+        "probes/16-extra-json-field.s2c.bin"
+        "probes/18-id-max-u32.c2s.bin"
+        "probes/18-id-max-u32.s2c.bin"
+        "probes/20-split-tcp.c2s.bin"
+        "probes/20-split-tcp.s2c.bin"
+        "probes/22-two-requests-one-segment.c2s.bin"
+        "probes/22-two-requests-one-segment.s2c.bin"
+        "probes/24-version-2.c2s.bin"
+        "probes/24-version-2.s2c.bin"
+        "probes/26-payload-type-20.c2s.bin"
+        "probes/26-payload-type-20.s2c.bin"
+        "probes/28-payload-type-99.c2s.bin"
+        "probes/28-payload-type-99.s2c.bin"
+        "probes/30-payload-empty-marker.c2s.bin"
+        "probes/30-payload-empty-marker.s2c.bin"
+        "probes/32-play-then-describe-again.c2s.bin"
+        "probes/32-play-then-describe-again.s2c.bin"
+        "video-only/client_to_server.bin"
+        "video-only/server_to_client.bin"
+    })
 }
 
 fn origin_side(stream: &str) -> Bytes {

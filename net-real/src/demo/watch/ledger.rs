@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::playlist::Media;
+use super::playlist::{Media, Part};
 
 /// A part by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,7 @@ pub(super) struct Ledger {
 #[derive(Debug)]
 struct Listed {
     uri: String,
+    /// None at all, once they are known, for a gap.
     bytes: Option<Bytes>,
 }
 
@@ -53,11 +54,12 @@ struct Listed {
 pub(super) struct Complete {
     pub(super) msn: u64,
     pub(super) uri: String,
+    /// Without gaps.
     pub(super) parts: Vec<(PartId, String)>,
 }
 
 impl Ledger {
-    /// Takes a playlist in, and gives the parts that are new in it, in order. The first one gives those of its newest
+    /// Takes a playlist in, and gives the parts that are new in it, in order, without gaps. The first playlist gives those of its newest
     /// segment only: a player joins at the live edge.
     pub(super) fn update(&mut self, media: &Media) -> Result<Vec<(PartId, String)>, Broken> {
         if media.sequence < self.sequence {
@@ -70,14 +72,17 @@ impl Ledger {
                 let known = self.segments.entry(msn).or_insert_with(|| uri.clone());
                 renamed(|| format!("segment {msn}"), known, uri)?;
             }
-            for (part, uri) in (0..).zip(&segment.parts) {
+            for (part, Part { uri, gap }) in (0..).zip(&segment.parts) {
                 let id = PartId { msn, part };
                 match self.parts.get(&id) {
                     Some(known) => renamed(|| format!("part {part} of segment {msn}"), &known.uri, uri)?,
                     None if self.is_new(id, media)? => {
                         self.next = Some(PartId { msn, part: part + 1 });
-                        self.parts.insert(id, Listed { uri: uri.clone(), bytes: None });
-                        new.push((id, uri.clone()));
+                        let bytes = gap.then(Bytes::new);
+                        self.parts.insert(id, Listed { uri: uri.clone(), bytes });
+                        if !gap {
+                            new.push((id, uri.clone()));
+                        }
                     }
                     None => {}
                 }
@@ -125,13 +130,13 @@ impl Ledger {
                 continue;
             }
             self.compared = msn + 1;
-            let ids = (0..).map(|part| PartId { msn, part });
-            let parts: Vec<_> = ids.zip(segment.parts.iter().cloned()).collect();
-            let all_seen =
-                parts.iter().all(|(id, _)| self.parts.get(id).is_some_and(|part| part.bytes.is_some()));
-            if all_seen && !parts.is_empty() {
-                complete.push(Complete { msn, uri: uri.clone(), parts });
+            let is_seen = |id| self.parts.get(&id).is_some_and(|part| part.bytes.is_some());
+            let ids = (0..).map(|part| PartId { msn, part }).zip(&segment.parts);
+            if segment.gap || segment.parts.is_empty() || !ids.clone().all(|(id, _)| is_seen(id)) {
+                continue;
             }
+            let parts = ids.filter(|(_, part)| !part.gap).map(|(id, part)| (id, part.uri.clone())).collect();
+            complete.push(Complete { msn, uri: uri.clone(), parts });
         }
         complete
     }
@@ -190,7 +195,8 @@ mod tests {
         let segment = |(index, parts): (usize, &u32)| {
             let msn = sequence + index as u64;
             let uri = (index < open).then(|| format!("seg_{msn}"));
-            Segment { uri, parts: (0..*parts).map(|part| format!("part_{msn}_{part}")).collect() }
+            let part = |part| Part { uri: format!("part_{msn}_{part}"), gap: false };
+            Segment { uri, gap: false, parts: (0..*parts).map(part).collect() }
         };
         Media { sequence, map: None, segments: parts.iter().enumerate().map(segment).collect() }
     }
@@ -224,11 +230,26 @@ mod tests {
         let expected = PartId { msn: 7, part: 2 };
         assert_eq!(skipped, Broken::Skipped { expected, found: PartId { msn: 8, part: 0 } });
         let mut renamed = media(5, &[0, 4, 3]);
-        renamed.segments[2].parts[1] = "other".to_owned();
+        renamed.segments[2].parts[1].uri = "other".to_owned();
         assert!(matches!(ledger().update(&renamed), Err(Broken::Renamed { .. })));
         renamed = media(5, &[0, 4, 3]);
         renamed.segments[0].uri = Some("other".to_owned());
         assert!(matches!(ledger().update(&renamed), Err(Broken::Renamed { .. })));
+    }
+
+    #[test]
+    fn a_gap_is_counted_and_not_fetched() {
+        let mut ledger = Ledger::default();
+        let mut finished = media(0, &[3, 1]);
+        finished.segments[0].parts[1].gap = true;
+        assert_eq!(ids(ledger.update(&media(0, &[1]))), [(0, 0)]);
+        assert_eq!(ids(ledger.update(&finished)), [(0, 2), (1, 0)]);
+        for part in [0, 2] {
+            ledger.check(PartId { msn: 0, part }, &Bytes::from_static(b"m")).unwrap();
+        }
+        let complete = ledger.complete(&finished);
+        assert_eq!(complete[0].parts.len(), 2);
+        assert_eq!(ledger.check_segment(&complete[0], b"mm"), Ok(()));
     }
 
     #[test]

@@ -27,8 +27,18 @@ pub(super) struct Media {
 pub(super) struct Segment {
     /// `None` while it is open.
     pub(super) uri: Option<String>,
+    /// Whether it has no media that can be fetched.
+    pub(super) gap: bool,
     /// Old segments are listed without their parts.
-    pub(super) parts: Vec<String>,
+    pub(super) parts: Vec<Part>,
+}
+
+/// A part; its number is its place in [`Segment::parts`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) uri: String,
+    /// Whether it has no media that can be fetched.
+    pub(super) gap: bool,
 }
 
 /// Why a text is no playlist that can be played.
@@ -77,10 +87,13 @@ impl FromStr for Media {
             } else if let Some(attributes) = line.strip_prefix("#EXT-X-MAP:") {
                 media.map = Some(uri("EXT-X-MAP", attributes)?);
             } else if let Some(attributes) = line.strip_prefix("#EXT-X-PART:") {
-                open.parts.push(uri("EXT-X-PART", attributes)?);
+                let gap = attribute(attributes, "GAP") == Some("YES");
+                open.parts.push(Part { uri: uri("EXT-X-PART", attributes)?, gap });
+            } else if line == "#EXT-X-GAP" {
+                open.gap = true;
             } else if !line.starts_with('#') {
-                let parts = std::mem::take(&mut open.parts);
-                media.segments.push(Segment { uri: Some(line.to_owned()), parts });
+                open.uri = Some(line.to_owned());
+                media.segments.push(std::mem::take(&mut open));
             }
         }
         if !open.parts.is_empty() {
@@ -168,8 +181,12 @@ seg_7.m4s
 #EXT-X-PART:DURATION=0.500000,URI=\"part_8_1.m4s\"
 #EXTINF:1.000000,
 seg_8.m4s
-#EXT-X-PART:DURATION=0.500000,URI=\"part_9_0.m4s\",INDEPENDENT=YES
-#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"part_9_1.m4s\"
+#EXT-X-GAP
+#EXTINF:4.000000,
+seg_9.m4s
+#EXT-X-PART:DURATION=0.500000,URI=\"part_10_0.m4s\",INDEPENDENT=YES
+#EXT-X-PART:DURATION=0.500000,URI=\"part_10_1.m4s\",GAP=YES
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"part_10_2.m4s\"
 #EXT-X-RENDITION-REPORT:URI=\"other.m3u8\",LAST-MSN=9,LAST-PART=0
 ";
 
@@ -185,14 +202,17 @@ seg_8.m4s
     fn a_media_playlist() {
         let media: Media = MEDIA.parse().unwrap();
         assert_eq!((media.sequence, media.map.as_deref()), (7, Some("init.m4s?session=1_")));
-        let segment = |uri: Option<&str>, parts: &[&str]| Segment {
-            uri: uri.map(str::to_owned),
-            parts: parts.iter().map(|&part| part.to_owned()).collect(),
-        };
+        let part = |uri: &str, gap| Part { uri: uri.to_owned(), gap };
+        let whole = |uri: &str, gap, parts| Segment { uri: Some(uri.to_owned()), gap, parts };
         let expected = [
-            segment(Some("seg_7.m4s"), &[]),
-            segment(Some("seg_8.m4s"), &["part_8_0.m4s", "part_8_1.m4s"]),
-            segment(None, &["part_9_0.m4s"]),
+            whole("seg_7.m4s", false, vec![]),
+            whole("seg_8.m4s", false, vec![part("part_8_0.m4s", false), part("part_8_1.m4s", false)]),
+            whole("seg_9.m4s", true, vec![]),
+            Segment {
+                uri: None,
+                gap: false,
+                parts: vec![part("part_10_0.m4s", false), part("part_10_1.m4s", true)],
+            },
         ];
         assert_eq!(media.segments, expected);
     }
