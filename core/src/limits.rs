@@ -199,6 +199,10 @@ pub const STREAMS_MAX: usize = 20_000;
 /// Pulls of one node that have not delivered anything yet.
 pub const STARTING_PULLS_MAX: usize = 1_000;
 
+/// How long a pulled stream is kept at least when nobody plays it: whoever has just been told of it needs a moment to
+/// come back and play it, however short `UnusedStreamDeletionTimeout` is.
+pub const UNUSED_MIN: Duration = Duration::from_secs(2);
+
 /// DESCRIBE requests that wait for one stream to start.
 pub const HELD_DESCRIBES_MAX: usize = 1_000;
 

@@ -152,9 +152,12 @@ impl StreamInfo {
     }
 
     /// Whether packets of `other` can be taken for packets of this: the same tracks under the same numbers, coded
-    /// alike.
+    /// alike. New parameter sets of video are no difference, because key frames carry them.
     pub fn same_media(&self, other: &StreamInfo) -> bool {
-        self.media_tracks().zip(other.media_tracks()).all(|(a, b)| a.same_format(b))
+        let is_same = |(a, b): (&Track, &Track)| {
+            a.same_coding(b) && (a.config == b.config || matches!(a.codec, Codec::H264 | Codec::H265))
+        };
+        self.media_tracks().zip(other.media_tracks()).all(is_same)
             && self.media_tracks().count() == other.media_tracks().count()
     }
 
@@ -164,9 +167,12 @@ impl StreamInfo {
 }
 
 impl Track {
-    /// Whether packets of `other` can be taken for packets of this.
+    /// Whether packets of `other` can be taken for packets of this, down to the decoder configuration.
     pub fn same_format(&self, other: &Track) -> bool {
+        self.same_coding(other) && self.config == other.config
+    }
+
+    fn same_coding(&self, other: &Track) -> bool {
         (self.id, self.kind, self.codec, self.timebase) == (other.id, other.kind, other.codec, other.timebase)
-            && self.config == other.config
     }
 }

@@ -232,7 +232,8 @@ impl Node {
     }
 
     fn send_description(&mut self, now: Now, conn: ConnId, id: u32, stream: StreamId) {
-        let Some(stream) = self.streams.get(&stream) else { return };
+        let Some(stream) = self.streams.get_mut(&stream) else { return };
+        stream.last_used = now.mono;
         let (Some(info), Some(client)) = (&stream.info, self.clients.get(&conn)) else { return };
         let app_name = format!("#{}#{}", stream.key.vhost, stream.key.app);
         let bytes = client.server.describe_ok(id, &app_name, &stream.key.stream, info, now.wall);

@@ -7,7 +7,7 @@ use crate::config::{Application, TimestampMode};
 use crate::event::{Event, StreamKey};
 use crate::hls::{GridAnchor, Packager, PackagerEvent};
 use crate::io::{Close, ConnId, Output};
-use crate::limits::{FROZEN_AFTER, HELD_DESCRIBES_MAX};
+use crate::limits::{FROZEN_AFTER, HELD_DESCRIBES_MAX, UNUSED_MIN};
 use crate::media::{self, Kind, Packet, StreamInfo, Timestamp};
 use crate::pull::Pull;
 use crate::relay::{Channel, Offer};
@@ -120,7 +120,7 @@ impl Stream {
     /// When it is deleted for want of viewers if nobody comes; `None` if it is in use, or is kept in any case.
     pub(super) fn unused_at(&self) -> Option<Time> {
         let Source::Pull(pull) = &self.source else { return None };
-        let timeout = pull.unused_timeout()?;
+        let timeout = pull.unused_timeout()?.max(UNUSED_MIN);
         (!self.is_in_use()).then(|| self.last_used + timeout)
     }
 
@@ -128,8 +128,8 @@ impl Stream {
     /// gone, so a stream that is in use is looked at now and then.
     pub(super) fn unused_check_at(&self, now: Time) -> Option<Time> {
         let Source::Pull(pull) = &self.source else { return None };
-        let timeout = pull.unused_timeout()?;
-        Some(self.unused_at().unwrap_or(now + timeout.max(UNUSED_CHECK_MIN)))
+        let timeout = pull.unused_timeout()?.max(UNUSED_MIN);
+        Some(self.unused_at().unwrap_or(now + timeout))
     }
 
     /// How long it may stand still.
@@ -201,9 +201,6 @@ impl Stream {
         .unwrap_or_default()
     }
 }
-
-/// A stream that is in use is not looked at more often than this, however short its timeout.
-const UNUSED_CHECK_MIN: Duration = Duration::from_secs(1);
 
 /// Where the first segment may end, in microseconds: early, because players that do not know parts wait for it.
 const FIRST_SEGMENT_US: i64 = 1_000_000;
