@@ -15,6 +15,8 @@ mod publishing;
 mod pulling;
 mod relaying;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod unread;
 mod viewing;

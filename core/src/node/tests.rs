@@ -1,0 +1,892 @@
+//! The node against peers that are slow, silent, hostile or gone, one behaviour each.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{
+    Application, Listeners, LlHls, OvtProvider, Providers, Publishers, RtmpProvider, TimestampMode,
+    VirtualHost,
+};
+use crate::io::Endpoint;
+use crate::limits;
+use crate::media::StreamInfo;
+use crate::origin_map::{OriginRule, PullProperties};
+use crate::testing::{Manner, Origin, at, frame, stream, video};
+use crate::wire::flv::{Tag, TagKind, tags};
+use crate::wire::ovt::{Client as OvtClient, ClientEvent};
+use crate::wire::rtmp::{Publisher as RtmpPublisher, PublisherAction};
+
+const URL: &str = "ovt://edge:9000/app/stream";
+
+/// An application that can do everything.
+fn application(name: &str, block_duplicate: bool) -> Application {
+    let rtmp = RtmpProvider { timestamps: TimestampMode::ZeroBased, block_duplicate, silence: None };
+    Application {
+        name: name.to_owned(),
+        providers: Providers { ovt: Some(OvtProvider::default()), rtmp: Some(rtmp) },
+        publishers: Publishers { ovt: true, llhls: Some(LlHls::default()) },
+        track_names: (None, None),
+        playlists: Vec::new(),
+    }
+}
+
+/// What is asked for below `location` comes from `urls`.
+fn rule(location: &str, urls: &[&str]) -> OriginRule {
+    OriginRule {
+        location: location.to_owned(),
+        strict: false,
+        scheme: "ovt".to_owned(),
+        urls: urls.iter().map(|&url| url.to_owned()).collect(),
+        forward_query: true,
+        persistent: false,
+        failback: false,
+        relay: true,
+    }
+}
+
+fn config(applications: Vec<Application>, origins: Vec<OriginRule>) -> Config {
+    let vhost = VirtualHost {
+        name: "default".to_owned(),
+        hosts: vec![crate::config::HostPattern("*".to_owned())],
+        pull: PullProperties { unused_timeout: Duration::from_secs(10), ..PullProperties::default() },
+        origins,
+        applications,
+        template: None,
+    };
+    Config { name: "edge".to_owned(), listeners: Listeners::default(), vhosts: vec![vhost] }
+}
+
+/// An edge that pulls everything of `app` from `a`, then from `b`.
+fn edge() -> Config {
+    config(vec![application("app", true)], vec![rule("/app/", &["a:9000/app/", "b:9000/app/"])])
+}
+
+/// A server to which encoders publish.
+fn origin(block_duplicate: bool) -> Config {
+    config(vec![application("app", block_duplicate)], Vec::new())
+}
+
+/// A node and all that it says.
+struct Bench {
+    node: Node,
+    ms: u64,
+    accepted: u64,
+    asked: u64,
+    opened: Vec<(ConnId, Endpoint)>,
+    closed: Vec<(ConnId, Close)>,
+    /// Bytes that were written and not taken.
+    written: BTreeMap<ConnId, Vec<Bytes>>,
+    answers: BTreeMap<RequestId, u16>,
+    events: Vec<Event>,
+}
+
+impl Bench {
+    fn new(config: Config) -> Bench {
+        Bench {
+            node: Node::new(config, 1, at(0)),
+            ms: 0,
+            accepted: 0,
+            asked: 0,
+            opened: Vec::new(),
+            closed: Vec::new(),
+            written: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.node.handle(at(self.ms), input);
+        self.hear();
+    }
+
+    fn hear(&mut self) {
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Close { conn, how } => self.closed.push((conn, how)),
+                Output::Event(event) => self.events.push(event),
+                Output::Open { conn, to } => self.opened.push((conn, to)),
+                Output::Respond { id, response } => {
+                    let twice = self.answers.insert(id, response.status().as_u16());
+                    assert_eq!(twice, None, "{id:?} was answered twice");
+                }
+                Output::Write { conn, bytes } => {
+                    assert!(!self.is_closed(conn), "{conn:?} was written to after its end");
+                    self.written.entry(conn).or_default().push(bytes);
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, ms: u64) {
+        let end = self.ms + ms;
+        while let Some(due) = self.node.poll_timeout().filter(|due| due.at <= at(end).mono) {
+            self.ms = self.ms.max(due.at.as_micros().div_ceil(1_000));
+            self.node.handle_timeout(at(self.ms));
+            self.hear();
+        }
+        self.ms = end;
+    }
+
+    fn accept(&mut self, service: Service) -> ConnId {
+        self.accepted += 1;
+        let conn = ConnId(self.accepted * 2 - 1);
+        let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        self.tell(Input::Accepted { conn, service, peer });
+        conn
+    }
+
+    fn send(&mut self, conn: ConnId, bytes: impl Into<Bytes>) {
+        self.tell(Input::Received { conn, bytes: bytes.into() });
+    }
+
+    /// The peer reads what was written to it.
+    fn take(&mut self, conn: ConnId) -> Vec<Bytes> {
+        let written = self.written.remove(&conn).unwrap_or_default();
+        let bytes = written.iter().map(Bytes::len).sum();
+        if bytes > 0 {
+            self.tell(Input::Sent { conn, bytes });
+        }
+        written
+    }
+
+    fn unread(&self, conn: ConnId) -> usize {
+        self.written.get(&conn).map_or(0, |written| written.iter().map(Bytes::len).sum())
+    }
+
+    fn is_closed(&self, conn: ConnId) -> bool {
+        self.closed.iter().any(|(closed, _)| *closed == conn)
+    }
+
+    fn get(&mut self, path: &str) -> RequestId {
+        self.asked += 1;
+        let id = RequestId(self.asked);
+        let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let request = http::Request::get(path).header("host", "edge").body(()).expect("a request");
+        self.tell(Input::Request { id, peer, request });
+        id
+    }
+
+    fn status(&self, id: RequestId) -> Option<u16> {
+        self.answers.get(&id).copied()
+    }
+
+    fn misbehaved(&self) -> Vec<&str> {
+        let mut told = Vec::new();
+        for event in &self.events {
+            if let Event::PeerMisbehaved { what, .. } = event {
+                told.push(what.as_str());
+            }
+        }
+        told
+    }
+
+    /// Nothing is remembered of anybody who is gone.
+    fn demand_empty(&self) {
+        let node = &self.node;
+        assert!(node.streams.is_empty() && node.names.is_empty() && node.starting.is_empty());
+        assert!(node.pulled.is_empty() && node.clients.is_empty() && node.publishers.is_empty());
+        assert!(node.parked.is_empty());
+        assert_eq!(node.poll_timeout(), None);
+    }
+
+    /// The origins behind `opened` accept and answer, each in its manner; call it again to go on.
+    fn serve(
+        &mut self,
+        origins: &mut BTreeMap<ConnId, Origin>,
+        manner: impl Fn(&str) -> Option<(Manner, StreamInfo)>,
+    ) {
+        loop {
+            for (conn, to) in core::mem::take(&mut self.opened) {
+                match manner(&to.host) {
+                    Some((manner, info)) => {
+                        let past = (0..=(self.ms / 40) as i64).map(|n| frame(info.tracks[0].id.0, n));
+                        origins.insert(conn, Origin::new(at(self.ms), manner, info.clone(), past));
+                        self.tell(Input::Opened { conn });
+                    }
+                    None => self.tell(Input::Closed { conn, reason: CloseReason::Refused }),
+                }
+            }
+            let conns: Vec<ConnId> = origins.keys().copied().collect();
+            let mut is_quiet = true;
+            for conn in conns {
+                for bytes in self.take(conn) {
+                    is_quiet = false;
+                    origins.get_mut(&conn).expect("listed").receive(at(self.ms), bytes);
+                }
+                while let Some(bytes) = origins.get_mut(&conn).and_then(Origin::poll) {
+                    is_quiet = false;
+                    self.send(conn, bytes);
+                }
+                if self.is_closed(conn) {
+                    origins.remove(&conn);
+                }
+            }
+            if is_quiet && self.opened.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+/// An encoder's side of a connection.
+struct Encoder {
+    conn: ConnId,
+    rtmp: RtmpPublisher,
+    said: Vec<PublisherAction>,
+    tags: Vec<Tag>,
+    next: usize,
+    /// What it does not send.
+    skips: fn(&Tag) -> bool,
+}
+
+impl Encoder {
+    /// Asks to publish `app/name`.
+    fn new(bench: &mut Bench, name: &str) -> Encoder {
+        let file = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/avc-aac.flv"));
+        let tags = tags(Bytes::from_static(file)).expect("a file").collect::<Result<_, _>>().expect("whole");
+        let rtmp = RtmpPublisher::new("rtmp://edge/app", "app", name);
+        let conn = bench.accept(Service::Rtmp);
+        let mut encoder = Encoder { conn, rtmp, said: Vec::new(), tags, next: 0, skips: |_| false };
+        encoder.talk(bench);
+        encoder
+    }
+
+    fn talk(&mut self, bench: &mut Bench) {
+        loop {
+            while let Some(action) = self.rtmp.poll() {
+                match action {
+                    PublisherAction::Write(bytes) => bench.send(self.conn, bytes),
+                    other => self.said.push(other),
+                }
+            }
+            let written = bench.take(self.conn);
+            if written.is_empty() {
+                return;
+            }
+            written.iter().for_each(|bytes| self.rtmp.receive(bytes).expect("our own server speaks RTMP"));
+        }
+    }
+
+    /// Publishes for `ms` milliseconds, with timestamps that are `shift` milliseconds later than in the file.
+    fn publish(&mut self, bench: &mut Bench, ms: u64, shift: u32) {
+        let end = bench.ms + ms;
+        let length = 2_000;
+        let start = bench.ms;
+        self.next = 0;
+        while bench.ms < end {
+            let round = (self.next / self.tags.len()) as u32;
+            let tag = self.tags[self.next % self.tags.len()].clone();
+            let is_header = tag.kind != TagKind::Script && tag.body.get(1) == Some(&0);
+            self.next += 1;
+            let is_repeated = round > 0 && (is_header || tag.kind == TagKind::Script);
+            if is_repeated || (self.skips)(&tag) {
+                continue;
+            }
+            let time = round * length + tag.timestamp;
+            let due = start + u64::from(time);
+            if due > bench.ms {
+                bench.run(due - bench.ms);
+            }
+            match tag.kind {
+                TagKind::Audio => self.rtmp.send_audio(time + shift, tag.body),
+                TagKind::Video => self.rtmp.send_video(time + shift, tag.body),
+                TagKind::Script => {}
+            }
+            self.talk(bench);
+        }
+    }
+
+    fn refusal(&self) -> Option<&str> {
+        self.said.iter().find_map(|said| match said {
+            PublisherAction::Refused { description, .. } => Some(description.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// An edge's side of a connection.
+struct Edge {
+    conn: ConnId,
+    ovt: OvtClient,
+    said: Vec<ClientEvent>,
+}
+
+impl Edge {
+    /// Asks for `url`.
+    fn new(bench: &mut Bench, url: &str) -> Edge {
+        let mut ovt = OvtClient::new(url.to_owned(), 1, Some(4_000));
+        ovt.start(at(bench.ms).wall);
+        let mut edge = Edge { conn: bench.accept(Service::Ovt), ovt, said: Vec::new() };
+        edge.talk(bench);
+        edge
+    }
+
+    fn talk(&mut self, bench: &mut Bench) {
+        loop {
+            while let Some(event) = self.ovt.poll() {
+                match event {
+                    ClientEvent::Write(bytes) => bench.send(self.conn, bytes),
+                    other => self.said.push(other),
+                }
+            }
+            let written = bench.take(self.conn);
+            if written.is_empty() {
+                return;
+            }
+            for bytes in written {
+                self.ovt.receive(bytes, at(bench.ms).wall).expect("our own server speaks OVT");
+            }
+        }
+    }
+
+    fn media(&self) -> usize {
+        self.said.iter().filter(|said| matches!(said, ClientEvent::Media(_))).count()
+    }
+
+    fn refusal(&self) -> Option<u32> {
+        self.said.iter().find_map(|said| match said {
+            ClientEvent::Refused { code, .. } => Some(*code),
+            ClientEvent::Retry { .. } => Some(202),
+            _ => None,
+        })
+    }
+}
+
+fn describe(id: u32, url: &str) -> Bytes {
+    use crate::wire::ovt::{Application, message};
+    message::request(Application::Describe, id, url, message::Extension::default(), at(0).wall)
+}
+
+fn stop(id: u32, url: &str) -> Bytes {
+    use crate::wire::ovt::{Application, message};
+    message::request(Application::Stop, id, url, message::Extension::default(), at(0).wall)
+}
+
+fn plays(host: &str) -> Option<(Manner, StreamInfo)> {
+    Some((Manner::Plays, stream(host, vec![video(0)])))
+}
+
+#[test]
+fn a_publisher_that_reads_nothing_is_cut() {
+    let mut bench = Bench::new(origin(true));
+    let encoder = Encoder::new(&mut bench, "stream");
+    // RTMP's ping request: a chunk header of 12 bytes, the event 6, a timestamp.
+    let ping = Bytes::from_static(&[2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0]);
+    for _ in 0..10_000 {
+        bench.send(encoder.conn, ping.clone());
+        assert!(bench.unread(encoder.conn) <= limits::UNREAD_ANSWERS_BYTES_MAX + 100);
+    }
+    assert_eq!(bench.closed, [(encoder.conn, Close::Abort)]);
+    assert_eq!(bench.misbehaved().len(), 1);
+    bench.demand_empty();
+}
+
+#[test]
+fn a_publisher_that_reads_may_ask_as_much_as_it_wants() {
+    let mut bench = Bench::new(origin(true));
+    let encoder = Encoder::new(&mut bench, "stream");
+    let ping = Bytes::from_static(&[2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0]);
+    for _ in 0..10_000 {
+        bench.send(encoder.conn, ping.clone());
+        bench.take(encoder.conn);
+    }
+    assert!(bench.closed.is_empty());
+}
+
+#[test]
+fn an_ovt_client_that_asks_and_never_reads_is_cut() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    let conn = bench.accept(Service::Ovt);
+    for id in 0..2_000 {
+        bench.send(conn, describe(id, URL));
+        encoder.publish(&mut bench, 260, id * 260);
+        assert!(bench.unread(conn) <= limits::UNREAD_ANSWERS_BYTES_MAX + 10_000);
+        if bench.is_closed(conn) {
+            break;
+        }
+    }
+    assert_eq!(bench.closed, [(conn, Close::Abort)]);
+}
+
+#[test]
+fn an_ovt_client_that_drips_bytes_has_no_more_time_than_one_that_is_silent() {
+    let mut bench = Bench::new(origin(true));
+    let (silent, dripping) = (bench.accept(Service::Ovt), bench.accept(Service::Ovt));
+    for byte in describe(1, URL).slice(..6) {
+        bench.send(dripping, vec![byte]);
+        bench.run(900);
+    }
+    assert_eq!(bench.closed, [(silent, Close::Abort), (dripping, Close::Abort)]);
+    assert_eq!(bench.misbehaved().len(), 2);
+    bench.demand_empty();
+}
+
+#[test]
+fn an_ovt_client_that_had_its_answer_and_wants_no_more_is_let_go_in_silence() {
+    let mut bench = Bench::new(origin(true));
+    let mut edge = Edge::new(&mut bench, URL);
+    assert_eq!(edge.refusal(), Some(404));
+    bench.run(4_000);
+    bench.send(edge.conn, describe(2, URL));
+    edge.talk(&mut bench);
+    bench.run(4_900);
+    assert!(bench.closed.is_empty());
+    bench.run(200);
+    assert_eq!((&bench.closed[..], bench.misbehaved().len()), (&[(edge.conn, Close::Flush)][..], 0));
+    bench.demand_empty();
+}
+
+#[test]
+fn a_stop_without_play_is_answered_and_nothing_else() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    encoder.publish(&mut bench, 1_500, 0);
+    let conn = bench.accept(Service::Ovt);
+    bench.send(conn, stop(1, URL));
+    let answer = String::from_utf8_lossy(&bench.take(conn).concat()).into_owned();
+    assert!(answer.contains(r#""application":"stop","code":200,"id":1"#), "{answer}");
+    assert!(bench.closed.is_empty());
+    bench.send(conn, stop(2, "ovt://edge:9000/app/nothing"));
+    assert!(String::from_utf8_lossy(&bench.take(conn).concat()).contains(r#""code":404"#));
+}
+
+#[test]
+fn a_connection_is_closed_once_whatever_follows_the_end() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    encoder.publish(&mut bench, 1_500, 0);
+    let edge = Edge::new(&mut bench, URL);
+    assert!(edge.ovt.phase() == crate::wire::ovt::client::Phase::Playing);
+    let mut last = stop(9, URL).to_vec();
+    last.extend_from_slice(&[0; 40]);
+    bench.send(edge.conn, last);
+    assert_eq!(bench.closed, [(edge.conn, Close::Flush)]);
+    bench.send(edge.conn, describe(10, URL));
+    bench.tell(Input::Closed { conn: edge.conn, reason: CloseReason::Eof });
+    assert_eq!(bench.closed.len(), 1);
+}
+
+#[test]
+fn the_end_of_a_stream_is_the_end_of_its_clients() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    encoder.publish(&mut bench, 1_500, 0);
+    let edge = Edge::new(&mut bench, URL);
+    encoder.rtmp.finish();
+    encoder.talk(&mut bench);
+    let closed: BTreeSet<ConnId> = bench.closed.iter().map(|(conn, _)| *conn).collect();
+    assert_eq!((closed.len(), bench.closed.len()), (2, 2));
+    assert!(closed.contains(&edge.conn) && closed.contains(&encoder.conn));
+    bench.demand_empty();
+}
+
+#[test]
+fn names_that_are_none_are_never_looked_for() {
+    let mut bench = Bench::new(edge());
+    for name in
+        ["x".repeat(256), "a%3Fb=1".to_owned(), "a%23b".to_owned(), "..".to_owned(), "a%00b".to_owned()]
+    {
+        let asked = bench.get(&format!("/app/{name}/llhls.m3u8"));
+        assert_eq!(bench.status(asked), Some(404), "{name}");
+    }
+    let edge = Edge::new(&mut bench, &format!("ovt://edge:9000/app/{}", "x".repeat(256)));
+    assert_eq!(edge.refusal(), Some(404));
+    assert!(bench.opened.is_empty() && bench.node.streams.is_empty());
+}
+
+#[test]
+fn a_crowd_of_strangers_is_bounded_and_leaves_nothing_behind() {
+    let mut bench = Bench::new(edge());
+    let asked: Vec<RequestId> = (0..1_200).map(|n| bench.get(&format!("/app/s{n}/llhls.m3u8"))).collect();
+    let refused = asked.iter().filter(|id| bench.status(**id) == Some(503)).count();
+    assert_eq!((bench.opened.len(), refused), (limits::STARTING_PULLS_MAX, 200));
+    bench.run(60_000);
+    assert!(asked.iter().all(|id| bench.status(*id).is_some()));
+    assert_eq!(bench.closed.len(), bench.opened.len(), "every connection that was asked for was given up");
+    bench.demand_empty();
+}
+
+#[test]
+fn requests_that_wait_are_bounded_over_all_streams() {
+    let mut bench = Bench::new(edge());
+    let mut waiting = 0;
+    for n in 0..limits::NODE_WAITING_REQUESTS_MAX + 5 {
+        let asked = bench.get(&format!("/app/s{}/llhls.m3u8", n % 3));
+        waiting += usize::from(bench.status(asked).is_none());
+    }
+    assert_eq!(waiting, limits::NODE_WAITING_REQUESTS_MAX);
+    bench.run(60_000);
+    bench.demand_empty();
+}
+
+#[test]
+fn a_stream_that_only_edges_play_is_in_use() {
+    for unused_ms in [10_000, 0] {
+        let mut config = edge();
+        config.vhosts[0].pull.unused_timeout = Duration::from_millis(unused_ms);
+        let (mut bench, mut origins) = (Bench::new(config), BTreeMap::new());
+        let mut edge = Edge::new(&mut bench, URL);
+        let play = |bench: &mut Bench, origins: &mut BTreeMap<ConnId, Origin>, edge: &mut Edge, ms: u64| {
+            let end = bench.ms + ms;
+            while bench.ms < end {
+                bench.run(40);
+                let packet = frame(0, (bench.ms / 40) as i64);
+                origins.values_mut().for_each(|origin| origin.push(&packet));
+                bench.serve(origins, plays);
+                edge.talk(bench);
+            }
+        };
+        bench.serve(&mut origins, plays);
+        edge.talk(&mut bench);
+        play(&mut bench, &mut origins, &mut edge, 25_000);
+        assert!(edge.media() > 600 && bench.closed.is_empty(), "{unused_ms}: {:?}", bench.closed);
+        bench.tell(Input::Closed { conn: edge.conn, reason: CloseReason::Eof });
+        edge.conn = ConnId(99);
+        if unused_ms > 0 {
+            play(&mut bench, &mut origins, &mut edge, unused_ms - 500);
+            assert!(bench.closed.is_empty(), "its time begins when the last one has gone");
+        }
+        play(&mut bench, &mut origins, &mut edge, 1_500);
+        assert_eq!(bench.closed.len(), 1);
+        let ended = |event: &Event| matches!(event, Event::PullEnded { why, .. } if why == "nobody plays it");
+        assert!(bench.events.iter().any(ended), "the operator is told");
+        bench.demand_empty();
+    }
+}
+
+#[test]
+fn the_shutdown_answers_everybody_and_closes_everything_once() {
+    let (mut bench, mut origins) = (Bench::new(edge()), BTreeMap::new());
+    let mut encoder = Encoder::new(&mut bench, "published");
+    encoder.publish(&mut bench, 1_500, 0);
+    let mut half = bench.accept(Service::Rtmp);
+    let silent = |host: &str| Some((Manner::IsSilent, stream(host, vec![video(0)])));
+    let waiting = [bench.get("/app/pulled/llhls.m3u8"), bench.get("/app/pulled/llhls.m3u8")];
+    let mut held = Edge::new(&mut bench, "ovt://edge:9000/app/pulled");
+    bench.serve(&mut origins, silent);
+    let playing = Edge::new(&mut bench, "ovt://edge:9000/app/published");
+    let idle = bench.accept(Service::Ovt);
+    assert!(waiting.iter().all(|id| bench.status(*id).is_none()) && held.said.is_empty());
+
+    bench.tell(Input::Command(Command::Shutdown));
+    assert_eq!(waiting.map(|id| bench.status(id)), [Some(503); 2]);
+    let closed: Vec<ConnId> = bench.closed.iter().map(|(conn, _)| *conn).collect();
+    let each: BTreeSet<ConnId> = closed.iter().copied().collect();
+    let pull = *origins.keys().next().expect("a pull");
+    assert_eq!(each.len(), closed.len(), "each once: {closed:?}");
+    let expected = [encoder.conn, half, held.conn, playing.conn, idle, pull];
+    assert_eq!(each, expected.into_iter().collect());
+    bench.demand_empty();
+    encoder.talk(&mut bench);
+    assert_eq!(encoder.refusal(), Some("the server is shutting down"));
+    held.talk(&mut bench);
+    assert_eq!(held.refusal(), Some(404));
+
+    let late = bench.get("/app/pulled/llhls.m3u8");
+    assert_eq!(bench.status(late), Some(503));
+    half = bench.accept(Service::Ovt);
+    assert_eq!(bench.closed.last(), Some(&(half, Close::Abort)));
+    bench.tell(Input::Command(Command::Shutdown));
+    bench.demand_empty();
+}
+
+/// Two servers, or one and itself: whatever is opened to a host is accepted by its node.
+fn connect(nodes: &mut [(&str, Bench)]) {
+    let mut pairs: Vec<(usize, ConnId, usize, ConnId)> = Vec::new();
+    for _ in 0..100 {
+        for from in 0..nodes.len() {
+            for (conn, to) in core::mem::take(&mut nodes[from].1.opened) {
+                let to = nodes.iter().position(|(name, _)| *name == to.host).expect("a node");
+                let other = nodes[to].1.accept(Service::Ovt);
+                pairs.push((from, conn, to, other));
+                nodes[from].1.tell(Input::Opened { conn });
+            }
+        }
+        for (a, here, b, there) in pairs.clone() {
+            for bytes in nodes[a].1.take(here) {
+                nodes[b].1.send(there, bytes);
+            }
+            for bytes in nodes[b].1.take(there) {
+                nodes[a].1.send(here, bytes);
+            }
+            for (one, mine, other, theirs) in [(a, here, b, there), (b, there, a, here)] {
+                if nodes[one].1.is_closed(mine) && !nodes[other].1.is_closed(theirs) {
+                    nodes[other].1.tell(Input::Closed { conn: theirs, reason: CloseReason::Eof });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_circle_of_servers_ends_at_once() {
+    let circles: [&[(&str, &str)]; 3] = [
+        &[("a", "a:9000/app/")],
+        &[("a", "b:9000/app/"), ("b", "a:9000/app/")],
+        &[("a", "b:9000/app/"), ("b", "c:9000/app/"), ("c", "a:9000/app/")],
+    ];
+    for circle in circles {
+        let node = |(name, url): &(&'static str, &str)| {
+            let mut config = config(vec![application("app", true)], vec![rule("/app/", &[url])]);
+            config.name = (*name).to_owned();
+            (*name, Bench::new(config))
+        };
+        let mut nodes: Vec<(&str, Bench)> = circle.iter().map(node).collect();
+        let asked = nodes[0].1.get("/app/stream/llhls.m3u8");
+        connect(&mut nodes);
+        assert_eq!(nodes[0].1.status(asked), Some(404), "{circle:?}");
+        let told =
+            |event: &Event| matches!(event, Event::PullLost { why, .. } if why.contains("in a circle"));
+        assert!(nodes.iter().any(|(_, bench)| bench.events.iter().any(told)));
+        for (_, bench) in &mut nodes {
+            bench.run(10_000);
+            bench.demand_empty();
+        }
+    }
+}
+
+#[test]
+fn a_circle_that_renames_the_stream_ends_too() {
+    let config = config(vec![application("app", true)], vec![rule("/app/", &["a:9000/app/x"])]);
+    let mut nodes = [("a", Bench::new(config))];
+    let asked = nodes[0].1.get("/app/stream/llhls.m3u8");
+    connect(&mut nodes);
+    assert_eq!(nodes[0].1.status(asked), Some(404));
+    assert!(nodes[0].1.node.next_stream <= limits::OVT_VIA_MAX as u64);
+}
+
+#[test]
+fn a_server_may_pull_from_an_application_of_its_own() {
+    let applications = vec![application("app", true), application("edge", true)];
+    let mut nodes = [("a", Bench::new(config(applications, vec![rule("/edge/", &["a:9000/app/"])])))];
+    let mut encoder = Encoder::new(&mut nodes[0].1, "stream");
+    encoder.publish(&mut nodes[0].1, 1_500, 0);
+    let asked = nodes[0].1.get("/edge/stream/llhls.m3u8");
+    connect(&mut nodes);
+    assert_eq!(nodes[0].1.status(asked), Some(200));
+}
+
+#[test]
+fn a_name_is_held_by_a_publisher_that_lives() {
+    let mut bench = Bench::new(origin(true));
+    let mut first = Encoder::new(&mut bench, "stream");
+    first.publish(&mut bench, 1_500, 0);
+    let second = Encoder::new(&mut bench, "stream");
+    assert!(second.refusal().is_some_and(|why| why.contains("published already")), "{:?}", second.said);
+    // The first one was not heard of: most likely its connection is dead, and this is the same encoder.
+    bench.run(limits::PUBLISHER_DEAD_AFTER.as_millis() as u64 + 10);
+    let third = Encoder::new(&mut bench, "stream");
+    assert_eq!(third.said, [PublisherAction::Ready]);
+    assert!(bench.is_closed(first.conn) && !bench.is_closed(third.conn));
+}
+
+#[test]
+fn a_name_may_be_taken_over_if_the_configuration_says_so() {
+    let mut bench = Bench::new(origin(false));
+    let mut first = Encoder::new(&mut bench, "stream");
+    first.publish(&mut bench, 1_500, 0);
+    let edge = Edge::new(&mut bench, URL);
+    let mut second = Encoder::new(&mut bench, "stream");
+    first.talk(&mut bench);
+    assert_eq!(first.refusal(), Some("another publisher took the name over"));
+    let closed: Vec<ConnId> = bench.closed.iter().map(|(conn, _)| *conn).collect();
+    assert_eq!(closed, [edge.conn, first.conn]);
+    second.publish(&mut bench, 1_500, 0);
+    assert!(Edge::new(&mut bench, URL).media() > 0);
+}
+
+#[test]
+fn a_publisher_takes_the_name_of_a_pull_that_has_nothing() {
+    let (mut bench, mut origins) = (Bench::new(edge()), BTreeMap::new());
+    let asked = bench.get("/app/stream/llhls.m3u8");
+    let encoder = Encoder::new(&mut bench, "stream");
+    assert_eq!(encoder.said, [PublisherAction::Ready]);
+    assert_eq!((bench.status(asked), bench.closed.len()), (Some(404), 1));
+    // A pull that plays keeps it.
+    bench.opened.clear();
+    let mut edge = Edge::new(&mut bench, "ovt://edge:9000/app/other");
+    bench.serve(&mut origins, plays);
+    edge.talk(&mut bench);
+    assert!(edge.media() > 0);
+    let encoder = Encoder::new(&mut bench, "other");
+    assert!(encoder.refusal().is_some_and(|why| why.contains("pulled from a")), "{:?}", encoder.said);
+}
+
+#[test]
+fn a_publisher_whose_clock_starts_again_goes_on_at_its_next_key_frame() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    encoder.publish(&mut bench, 3_000, 60_000);
+    let mut edge = Edge::new(&mut bench, URL);
+    edge.said.clear();
+    encoder.publish(&mut bench, 2_500, 0);
+    edge.talk(&mut bench);
+    assert!(edge.media() > 40, "{} packets", edge.media());
+}
+
+#[test]
+fn a_stream_of_sound_alone_is_a_stream() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    encoder.skips = |tag| tag.kind != TagKind::Audio;
+    let waiting = bench.get("/app/stream/llhls.m3u8");
+    encoder.publish(&mut bench, 5_000, 0);
+    assert_eq!(bench.status(waiting), Some(200));
+    assert!(Edge::new(&mut bench, URL).media() > 10);
+}
+
+#[test]
+fn pictures_without_a_key_frame_are_no_stream() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    encoder.skips = |tag| tag.kind == TagKind::Video && tag.body[..2] == [0x17, 1];
+    let waiting = bench.get("/app/stream/llhls.m3u8");
+    let mut held = Edge::new(&mut bench, URL);
+    encoder.publish(&mut bench, 12_000, 0);
+    held.talk(&mut bench);
+    assert_eq!((bench.status(waiting), held.refusal()), (Some(503), Some(202)));
+    assert!(!bench.is_closed(encoder.conn));
+    encoder.publish(&mut bench, 20_000, 12_000);
+    assert!(encoder.refusal().is_some_and(|why| why.contains("key frame")), "{:?}", encoder.said);
+    bench.demand_empty();
+}
+
+#[test]
+fn clients_of_a_stream_that_becomes_another_ask_again() {
+    let (mut bench, mut origins) = (Bench::new(edge()), BTreeMap::new());
+    let mut edge = Edge::new(&mut bench, URL);
+    bench.serve(&mut origins, plays);
+    edge.talk(&mut bench);
+    assert!(edge.media() > 0);
+    let lose = |bench: &mut Bench, origins: &mut BTreeMap<ConnId, Origin>| {
+        let conn = *origins.keys().next().expect("the active origin");
+        origins.remove(&conn);
+        bench.tell(Input::Closed { conn, reason: CloseReason::Reset });
+    };
+    // The same stream from elsewhere: they notice nothing.
+    bench.run(3_000);
+    lose(&mut bench, &mut origins);
+    bench.serve(&mut origins, plays);
+    edge.talk(&mut bench);
+    assert!(!bench.is_closed(edge.conn));
+    // Another numbering of the tracks: what they were told is wrong, and so is the past.
+    bench.run(3_000);
+    lose(&mut bench, &mut origins);
+    bench.serve(&mut origins, |host| Some((Manner::Plays, stream(host, vec![video(5)]))));
+    bench.run(200);
+    assert!(bench.is_closed(edge.conn));
+    let again = Edge::new(&mut bench, URL);
+    let tracks: BTreeSet<u32> = again
+        .said
+        .iter()
+        .filter_map(|said| match said {
+            ClientEvent::Media(packet) => Some(packet.track.0),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(tracks, BTreeSet::from([5]));
+}
+
+#[test]
+fn a_stream_that_stands_still_is_not_offered_to_edges() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    encoder.publish(&mut bench, 1_500, 0);
+    assert!(Edge::new(&mut bench, URL).media() > 0);
+    bench.run(limits::FROZEN_AFTER.as_millis() as u64 + 100);
+    assert_eq!(Edge::new(&mut bench, URL).refusal(), Some(202));
+    encoder.publish(&mut bench, 1_500, 10_000);
+    assert!(Edge::new(&mut bench, URL).media() > 0);
+}
+
+/// What may happen to a node, in any order.
+#[derive(Clone, Debug)]
+enum Chance {
+    Accept(Service),
+    Bytes(usize, Vec<u8>),
+    Describe(usize, u8),
+    Play(usize, u8),
+    Lose(usize),
+    /// An origin answers, in some manner, or refuses.
+    Serve(Option<Manner>),
+    Get(u8, bool),
+    Gone(u64),
+    Publish(u8),
+    Wait(u64),
+}
+
+fn chance() -> impl Strategy<Value = Chance> {
+    let manner = prop::sample::select(vec![
+        Manner::Plays,
+        Manner::Lacks,
+        Manner::Starts,
+        Manner::IsSilent,
+        Manner::DescribesOnly,
+        Manner::Hurries,
+    ]);
+    prop_oneof![
+        prop::sample::select(vec![Service::Rtmp, Service::Ovt, Service::Http]).prop_map(Chance::Accept),
+        (0usize..20, any::<Vec<u8>>()).prop_map(|(at, bytes)| Chance::Bytes(at, bytes)),
+        (0usize..20, 0u8..4).prop_map(|(at, name)| Chance::Describe(at, name)),
+        (0usize..20, 0u8..4).prop_map(|(at, name)| Chance::Play(at, name)),
+        (0usize..40).prop_map(Chance::Lose),
+        prop::option::of(manner).prop_map(Chance::Serve),
+        (0u8..4, any::<bool>()).prop_map(|(name, init)| Chance::Get(name, init)),
+        (0u64..20).prop_map(Chance::Gone),
+        (0u8..4).prop_map(Chance::Publish),
+        (0u64..8_000).prop_map(Chance::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Whatever happens, in whatever order: nothing is answered or closed twice, and after the shutdown nothing is
+    /// left.
+    #[test]
+    fn whatever_happens_it_ends(chances in prop::collection::vec(chance(), 1..60)) {
+        use crate::wire::ovt::{Application, message};
+        let (mut bench, mut origins) = (Bench::new(edge()), BTreeMap::new());
+        let mut id = 0;
+        let mut asks = |what, name| {
+            id += 1;
+            let url = format!("ovt://edge:9000/app/s{name}");
+            message::request(what, id, &url, message::Extension::default(), at(0).wall)
+        };
+        for chance in chances {
+            let conn = |n: usize| ConnId(n as u64 * 2 + 1);
+            match chance {
+                Chance::Accept(service) => drop(bench.accept(service)),
+                Chance::Bytes(n, bytes) => bench.send(conn(n), bytes),
+                Chance::Describe(n, name) => bench.send(conn(n), asks(Application::Describe, name)),
+                Chance::Play(n, name) => bench.send(conn(n), asks(Application::Play, name)),
+                Chance::Lose(n) => {
+                    origins.remove(&ConnId(n as u64));
+                    bench.tell(Input::Closed { conn: ConnId(n as u64), reason: CloseReason::Reset });
+                }
+                Chance::Serve(manner) => bench.serve(&mut origins, |host| {
+                    Some((manner?, stream(host, vec![video(u32::from(host == "b"))])))
+                }),
+                Chance::Get(name, init) => {
+                    let file = if init { "init_0_video_x_llhls.m4s" } else { "llhls.m3u8" };
+                    bench.get(&format!("/app/s{name}/{file}"));
+                }
+                Chance::Gone(id) => bench.tell(Input::RequestGone { id: RequestId(id) }),
+                Chance::Publish(name) => {
+                    let mut encoder = Encoder::new(&mut bench, &format!("s{name}"));
+                    encoder.publish(&mut bench, 1_200, 0);
+                }
+                Chance::Wait(ms) => bench.run(ms),
+            }
+        }
+        bench.tell(Input::Command(Command::Shutdown));
+        bench.demand_empty();
+        let each: BTreeSet<ConnId> = bench.closed.iter().map(|(conn, _)| *conn).collect();
+        prop_assert_eq!(each.len(), bench.closed.len(), "each is closed once");
+    }
+}
