@@ -16,6 +16,10 @@ pub const OVT_MEDIA_BYTES_MAX: usize = ACCESS_UNIT_BYTES_MAX + (64 << 10);
 /// How much an origin skips on one OVT connection, in bytes: media and unknown payloads have no business there.
 pub const OVT_IGNORED_BYTES_MAX: u64 = 64 << 10;
 
+/// How far from zero the timestamps of media may be, in microseconds: 285 years. Sums and differences of a few such
+/// times fit in 64 bits.
+pub const MEDIA_TIME_US_MAX: i64 = 1 << 53;
+
 /// Media packets that an edge keeps while PLAY is not answered. Two seconds of 30 fps video with one audio track are
 /// about 160.
 pub const OVT_EARLY_PACKETS_MAX: usize = 512;

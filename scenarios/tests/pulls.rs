@@ -99,26 +99,17 @@ fn retry_count_zero_is_a_single_attempt_at_the_start() {
 }
 
 #[test]
-fn retry_count_zero_is_a_single_attempt_after_a_loss() {
-    for other_is_alive in [true, false] {
-        let plan = Plan { retry_count: 0, ..Plan::default() };
-        let (mut cluster, viewer) = Cluster::playing(1, &plan, secs(10));
-        if !other_is_alive {
-            // Its next request would be a new start.
-            cluster.world.crash(viewer, Crash::Fin);
-            cluster.world.crash(cluster.origin_b, Crash::Reset);
-        }
-        let died = cluster.world.now();
-        cluster.world.crash(cluster.origin_a, Crash::Reset);
-        cluster.world.run_for(secs(10));
-        assert_eq!(tries(&cluster, died).0, "B");
-        if other_is_alive {
-            demand_every_frame(cluster.record(viewer));
-        } else {
-            let gave_up = |fact: &headwater_net_sim::Fact| matches!(fact.event, Event::PullEnded { .. });
-            assert!(cluster.facts_since(died).any(gave_up));
-        }
-    }
+fn retry_count_zero_ends_the_stream_with_its_origin() {
+    let plan = Plan { retry_count: 0, ..Plan::default() };
+    let (mut cluster, viewer) = Cluster::playing(1, &plan, secs(10));
+    // Its next request would be a new start.
+    cluster.world.crash(viewer, Crash::Fin);
+    let died = cluster.world.now();
+    cluster.world.crash(cluster.origin_a, Crash::Reset);
+    cluster.world.run_for(secs(10));
+    assert_eq!(tries(&cluster, died).0, "");
+    let gave_up = |fact: &headwater_net_sim::Fact| matches!(fact.event, Event::PullEnded { .. });
+    assert!(cluster.facts_since(died).any(gave_up));
 }
 
 #[test]

@@ -20,9 +20,6 @@ use crate::config::LlHls;
 use crate::limits;
 use crate::media::{Codec, Kind, Packet, StreamInfo, Timestamp, Track};
 
-/// Media times beyond this (285 years) are nobody's; below it no arithmetic on ticks overflows.
-const MEDIA_TIME_US_MAX: i64 = 1 << 53;
-
 /// A stream on its way into segments.
 #[derive(Debug)]
 pub(super) struct Segmenter {
@@ -106,7 +103,7 @@ impl Segmenter {
 
     /// Takes the next packet of the stream. Packets of other tracks, and late ones, are dropped.
     pub(super) fn push(&mut self, packet: &Packet) {
-        let in_range = (0..MEDIA_TIME_US_MAX).contains(&packet.dts.as_micros());
+        let in_range = (0..limits::MEDIA_TIME_US_MAX).contains(&packet.dts.as_micros());
         let Some(index) = self.lanes.iter().position(|lane| lane.track.id == packet.track) else { return };
         if self.ended || !in_range {
             return;

@@ -77,6 +77,13 @@ impl Attempts {
         *self = Attempts { current: index, absent: 0, soon: false, played: true, ..*self };
     }
 
+    /// An origin that had been playing for `played_for` was left for another.
+    pub(super) fn left(&mut self, played_for: Duration) {
+        if played_for >= STABLE_AFTER {
+            self.failed = 0;
+        }
+    }
+
     /// Origin `index` was playing for `played_for` and is lost. `silent_for` as in [`Attempts::failed`].
     pub(super) fn lost(
         &mut self,

@@ -311,6 +311,7 @@ impl Pull {
     fn promote(&mut self, now: Now, silent_since: Option<Time>, passed: Passed) {
         let Some(joined) = passed.joined else { return self.pass(passed) };
         if let Some(old) = self.active.take() {
+            self.attempts.left(old.played_for(now));
             self.hang_up(now, old);
         }
         let Some(mut link) = self.candidate.take() else { return };

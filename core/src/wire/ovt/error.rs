@@ -79,6 +79,15 @@ pub enum PeerMisbehaved {
     /// A packet is longer than any packet can be.
     #[error("a packet with a payload of {0} bytes; {PAYLOAD_BYTES_MAX} is the most")]
     PayloadTooLong(u16),
+    /// A media packet of a time that no media has.
+    #[error(
+        "a media packet at {micros} µs; no media is more than {} µs from zero",
+        limits::MEDIA_TIME_US_MAX
+    )]
+    MediaTime {
+        /// Its DTS or PTS, in microseconds.
+        micros: i64,
+    },
     /// An origin was sent more of what it does not read than it skips.
     #[error("more than {} bytes that are no requests", limits::OVT_IGNORED_BYTES_MAX)]
     TooMuchIgnored,

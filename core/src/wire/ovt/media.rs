@@ -163,7 +163,8 @@ impl MediaPacket {
     }
 
     /// The packet of `track` that this is, or `None` if it is none that is played: an event, a sequence header,
-    /// another kind of media than the track's, or nothing at all.
+    /// another kind of media than the track's, or nothing at all. Its times are within
+    /// [`limits::MEDIA_TIME_US_MAX`].
     pub fn into_packet(self, track: &Track) -> Result<Option<media::Packet>, Error> {
         let media_type = match track.kind {
             Kind::Video => MediaType::VIDEO,
@@ -187,8 +188,8 @@ impl MediaPacket {
         let (pts, dts) = complete(self.pts, self.dts);
         Ok(Some(media::Packet {
             track: track.id,
-            dts: Timestamp::new(dts, track.timebase),
-            pts: Timestamp::new(pts, track.timebase),
+            dts: checked(Timestamp::new(dts, track.timebase))?,
+            pts: checked(Timestamp::new(pts, track.timebase))?,
             key: self.flag == MediaFlag::KEY || track.kind == Kind::Audio,
             data: self.data,
         }))
@@ -222,6 +223,15 @@ pub(super) fn declared_bytes(beginning: &[u8]) -> Option<usize> {
 /// PTS never falls below its DTS.
 const fn present(ticks: i64) -> i64 {
     if ticks == ABSENT { 0 } else { ticks }
+}
+
+/// A time within the bounds that everything behind relies on.
+fn checked(at: Timestamp) -> Result<Timestamp, PeerMisbehaved> {
+    let micros = at.as_micros();
+    if micros.unsigned_abs() >= limits::MEDIA_TIME_US_MAX.unsigned_abs() {
+        return Err(PeerMisbehaved::MediaTime { micros });
+    }
+    Ok(at)
 }
 
 /// PTS and DTS, where an absent one is as the other.
@@ -397,6 +407,21 @@ mod tests {
         let (found, expected) = (BitstreamFormat(8), BitstreamFormat::AAC_ADTS);
         let error = PeerIncompatible::BitstreamFormat { track: 1, found, expected };
         assert_eq!(MediaPacket { format: found, ..adts() }.into_packet(&aac), Err(error.into()));
+    }
+
+    #[test]
+    fn a_time_that_no_media_has_is_an_error() {
+        let aac = track(Kind::Audio, Codec::Aac, Timebase::MILLIS);
+        for ticks in [i64::MAX, i64::MIN, i64::MAX / 2, 1 << 60] {
+            let early = MediaPacket { dts: ticks, ..adts() }.into_packet(&aac);
+            let late = MediaPacket { pts: ticks, ..adts() }.into_packet(&aac);
+            let micros = Timestamp::new(ticks, Timebase::MILLIS).as_micros();
+            let error = Err(PeerMisbehaved::MediaTime { micros }.into());
+            assert_eq!((early, late), (error.clone(), error));
+        }
+        // The system clock of today, as some origins use it, is far within.
+        let today = MediaPacket { dts: 1_800_000_000_000, pts: 1_800_000_000_000, ..adts() };
+        assert!(today.into_packet(&aac).is_ok_and(|packet| packet.is_some()));
     }
 
     proptest! {
