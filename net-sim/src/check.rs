@@ -77,8 +77,13 @@ impl Checks {
 
     /// These and `checker`.
     pub fn with(mut self, checker: impl Checker + 'static) -> Checks {
-        self.0.push(Box::new(checker));
+        self.add(Box::new(checker));
         self
+    }
+
+    /// Adds `checker` to these.
+    pub fn add(&mut self, checker: Box<dyn Checker>) {
+        self.0.push(checker);
     }
 
     /// Asks every checker.
@@ -129,7 +134,7 @@ impl Checker for SequenceNeverGoesBack {
     }
 }
 
-/// A number names one content: for one viewer over time, and for all viewers of one URL path on whatever server.
+/// A number names one content: for one viewer over time, and for all viewers of one URL.
 #[derive(Debug, Default)]
 pub struct OneContentPerNumber {
     places: BTreeMap<HostId, usize>,
@@ -143,11 +148,11 @@ impl Checker for OneContentPerNumber {
 
     fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
         for (host, viewer) in world.viewers() {
-            let path = path_of(viewer.url());
+            let stream = without_query(viewer.url());
             let place = self.places.entry(host).or_default();
             for part in viewer.record().parts.iter().skip(*place) {
                 *place += 1;
-                let name = (path.to_owned(), part.kind, part.msn, part.part);
+                let name = (stream.to_owned(), part.kind, part.msn, part.part);
                 let known = *self.contents.entry(name).or_insert(part.hash);
                 if known != part.hash {
                     let number = part.part.map_or(String::new(), |part| format!(" part {part}"));
@@ -272,10 +277,8 @@ impl Checker for LongestGap {
     }
 }
 
-fn path_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let path = rest.find('/').map_or("/", |at| &rest[at..]);
-    path.split('?').next().unwrap_or(path)
+fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or(url)
 }
 
 const STORY_LINES: usize = 60;

@@ -225,10 +225,7 @@ impl World {
 
     /// Lets time go by until `moment`, including what happens then.
     pub fn run_until(&mut self, moment: Time) {
-        while self.queue.peek().is_some_and(|Reverse(next)| next.at <= moment) {
-            self.step();
-        }
-        self.now = self.now.max(moment);
+        while self.step_until(moment) {}
     }
 
     /// Lets time go by until `done` holds, for `longest` at most. Returns whether it held.
@@ -242,6 +239,15 @@ impl World {
             self.step();
         }
         true
+    }
+
+    /// Lets the next event happen if it is due by `moment`. Returns false if there is none; then it is `moment`.
+    pub fn step_until(&mut self, moment: Time) -> bool {
+        if self.queue.peek().is_some_and(|Reverse(next)| next.at <= moment) {
+            return self.step();
+        }
+        self.now = self.now.max(moment);
+        false
     }
 
     /// Lets the next event happen. Returns false if there is none.
@@ -287,6 +293,11 @@ impl World {
     /// Whether the program of `host` is alive (it may be stopped).
     pub fn is_running(&self, host: HostId) -> bool {
         self.hosts[host.index()].running
+    }
+
+    /// Whether the program of `host` is stopped where it is (SIGSTOP).
+    pub fn is_paused(&self, host: HostId) -> bool {
+        self.hosts[host.index()].paused
     }
 
     /// Every host.
@@ -478,8 +489,11 @@ impl World {
     }
 
     /// Mends whatever is cut or held between `a` and `b`. What was lost comes with the next retransmission, what
-    /// was held comes at once.
+    /// was held comes at once. Wires that are well are left alone.
     pub fn heal(&mut self, a: HostId, b: HostId) {
+        if [(a, b), (b, a)].iter().all(|(from, to)| self.links.way(*from, *to) == Way::Open) {
+            return;
+        }
         for (from, to) in [(a, b), (b, a)] {
             let held = self.links.way(from, to) == Way::Held;
             self.links.set_way(from, to, Way::Open);
