@@ -137,8 +137,16 @@ impl Checker for SequenceNeverGoesBack {
 /// A number names one content: for one viewer over time, and for all viewers of one URL.
 #[derive(Debug, Default)]
 pub struct OneContentPerNumber {
+    across_servers: bool,
     places: BTreeMap<HostId, usize>,
     contents: BTreeMap<(String, Kind, u64, Option<u32>), u64>,
+}
+
+impl OneContentPerNumber {
+    /// The same for the servers of one path: a number names one content on all of them.
+    pub fn across_servers() -> OneContentPerNumber {
+        OneContentPerNumber { across_servers: true, ..OneContentPerNumber::default() }
+    }
 }
 
 impl Checker for OneContentPerNumber {
@@ -148,7 +156,7 @@ impl Checker for OneContentPerNumber {
 
     fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
         for (host, viewer) in world.viewers() {
-            let stream = without_query(viewer.url());
+            let stream = name_of(viewer.url(), self.across_servers);
             let place = self.places.entry(host).or_default();
             for part in viewer.record().parts.iter().skip(*place) {
                 *place += 1;
@@ -277,8 +285,14 @@ impl Checker for LongestGap {
     }
 }
 
-fn without_query(url: &str) -> &str {
-    url.split('?').next().unwrap_or(url)
+/// The URL without its query, and without its server if the server does not matter.
+fn name_of(url: &str, across_servers: bool) -> &str {
+    let url = url.split('?').next().unwrap_or(url);
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    match rest.find('/') {
+        Some(path) if across_servers => &rest[path..],
+        _ => rest,
+    }
 }
 
 const STORY_LINES: usize = 60;

@@ -13,7 +13,9 @@ pub mod report;
 pub mod rules;
 pub mod script;
 pub mod servers;
+pub mod shrink;
 pub mod stories;
+pub mod tape;
 pub mod watching;
 
 pub use cluster::{Cluster, Plan, Switch};

@@ -24,10 +24,10 @@ use crate::servers::{HLS_PORT, OVT_PORT, RTMP_PORT, ServerXml};
 
 /// Plays `script`. When a rule is broken it is played once more up to that moment, to tell the very event.
 pub fn play(script: &Script) -> Report {
-    let report = Play::new(script).to_end().0;
+    let report = Play::new(script).finish().0;
     let Some(broken) = &report.broken else { return report };
     let since = broken.noticed.since(Time::ZERO).saturating_sub(EVERY);
-    let (exact, _) = Play { exact_from: Some(Time::ZERO + since), ..Play::new(script) }.to_end();
+    let (exact, _) = Play { exact_from: Some(Time::ZERO + since), ..Play::new(script) }.finish();
     if exact.broken.is_some() { exact } else { report }
 }
 
@@ -107,7 +107,7 @@ impl<'a> Play<'a> {
     }
 
     /// Plays on to the end, or to the first broken rule. A program that panics has broken one.
-    fn to_end(mut self) -> (Report, World) {
+    fn finish(mut self) -> (Report, World) {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let outcome = self.faults().and_then(|()| self.recovery()).and_then(|()| self.quiet());
             (outcome, self.world.now())
