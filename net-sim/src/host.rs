@@ -121,6 +121,11 @@ impl Host {
         if self.running && !self.stopping { self.listeners.get(&port).copied() } else { None }
     }
 
+    /// What is spoken on `port`.
+    pub(crate) fn service(&self, port: u16) -> Option<Service> {
+        self.listeners.get(&port).copied()
+    }
+
     pub(crate) fn waiting_accepts(&self) -> usize {
         self.pending.iter().filter(|signal| matches!(signal, Signal::Accepted { .. })).count()
     }

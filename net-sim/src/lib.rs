@@ -52,7 +52,7 @@ pub use check::{Checker, Checks, Violation};
 pub use host::Boot;
 pub use net::{Latency, Link};
 pub use rng::Rng;
-pub use tcp::Tcp;
+pub use tcp::{Connection, Tcp, Unsent};
 pub use viewer::Viewer;
 pub use world::{Crash, Fact, HostId, SHUTDOWN_GRACE, World};
 

@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::Ipv4Addr;
 
+use headwater_core::census::Census;
 use headwater_core::event::Event;
 use headwater_core::io::{Command, ConnId, Endpoint, Input, Machine, Output, RequestId, Service};
 use headwater_core::time::{Deadline, Now, Time, Wall};
@@ -15,7 +16,7 @@ use crate::host::{Boot, Host, Program};
 use crate::http::{Answer, ClientInput, Exchange, HttpClient, Prober};
 use crate::net::{Link, Links, Way};
 use crate::rng::Rng;
-use crate::tcp::{Conn, ConnNo, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent};
+use crate::tcp::{Conn, ConnNo, Connection, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent, Unsent};
 use crate::trace::{Trace, What};
 use crate::url;
 use crate::viewer::Viewer;
@@ -297,6 +298,47 @@ impl World {
     /// Connections of which at least one end is known to a kernel or a process.
     pub fn connections(&self) -> usize {
         self.conns.len()
+    }
+
+    /// The connections that the process of `host` holds, in the order in which they were made.
+    pub fn connections_of(&self, host: HostId) -> impl Iterator<Item = Connection> {
+        self.conns.values().flat_map(move |conn| conn.seen_from(host)).filter(|seen| seen.held)
+    }
+
+    /// What the kernel of `host` has taken from its process, or from one that is dead, and was not acknowledged.
+    pub fn unsent(&self, host: HostId) -> Unsent {
+        let each = self.conns.values().flat_map(|conn| conn.seen_from(host));
+        each.fold(Unsent::default(), |unsent, seen| {
+            let bytes = seen.queued + seen.in_flight;
+            Unsent { most: unsent.most.max(bytes), sum: unsent.sum + bytes }
+        })
+    }
+
+    /// HTTP requests that the process of `host` has heard of and not answered.
+    pub fn unanswered(&self, host: HostId) -> usize {
+        self.exchanges.values().filter(|exchange| exchange.asked_of(host)).count()
+    }
+
+    /// What the machine on `host` says that it holds; nothing if none runs there.
+    pub fn census(&self, host: HostId) -> Census {
+        match &self.hosts[host.index()].program {
+            Program::Machine { machine: Some(machine), .. } => machine.census(),
+            _ => Census::default(),
+        }
+    }
+
+    /// What the program of `host` speaks on `port`, if it listens there when it runs.
+    pub fn service(&self, host: HostId, port: u16) -> Option<Service> {
+        self.hosts[host.index()].service(port)
+    }
+
+    /// Every host on which a machine is alive.
+    pub fn machines(&self) -> impl Iterator<Item = HostId> {
+        let runs = |id: &HostId| {
+            let host = &self.hosts[id.index()];
+            host.running && matches!(host.program, Program::Machine { .. })
+        };
+        self.hosts().filter(runs)
     }
 
     /// Everything that programs said so far, in order.
