@@ -18,6 +18,7 @@ use headwater_core::time::Time;
 use crate::net::{RETRANSMISSION_MIN, Way};
 use crate::rng::Rng;
 use crate::trace::{Hash64, What};
+use crate::udp::Underway;
 use crate::world::{Happening, HostId, World};
 
 /// How streams behave, the same for all of them.
@@ -234,6 +235,7 @@ pub(crate) enum Signal {
     Broken { conn: ConnNo, side: Side, reason: CloseReason },
     Sent { conn: ConnNo, side: Side, bytes: usize },
     Asked(Command),
+    Datagram(Box<Underway>),
 }
 
 /// What happens to streams at a moment.
@@ -374,6 +376,7 @@ impl World {
     pub(crate) fn tcp_signal(&mut self, host: HostId, signal: Signal) {
         match signal {
             Signal::Asked(command) => self.feed(host, Input::Command(command)),
+            Signal::Datagram(datagram) => self.udp_give(host, *datagram),
             Signal::Accepted { conn, service } => self.tcp_give_accepted(host, conn, service),
             Signal::Opened { conn } => self.tcp_give_opened(host, conn),
             Signal::Sent { conn, side, bytes } => self.tcp_give_sent(host, conn, side, bytes),
