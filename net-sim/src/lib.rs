@@ -24,7 +24,7 @@
 //! ```
 //!
 //! The modules, from the ground up: `rng`, `clock`, `trace` know nothing of networks; `net` is wires, `tcp` streams
-//! over them, `http` messages in streams; `host` and `world` put programs on them; `encoder` and `viewer` are the two
+//! and `udp` datagrams over them, `http` messages in streams; `host` and `world` put programs on them; `encoder` and `viewer` are the two
 //! ends of a broadcast, `playlist`, `fmp4` and `mark` what the viewer reads with; `check` judges.
 
 #![deny(missing_docs)]
@@ -44,6 +44,7 @@ pub mod rng;
 pub mod rtmp;
 mod tcp;
 pub mod trace;
+pub mod udp;
 mod url;
 pub mod viewer;
 mod world;
@@ -52,7 +53,7 @@ pub use check::{Checker, Checks, Violation};
 pub use host::Boot;
 pub use net::{Latency, Link};
 pub use rng::Rng;
-pub use tcp::Tcp;
+pub use tcp::{Connection, Tcp, Unsent};
 pub use viewer::Viewer;
 pub use world::{Crash, Fact, HostId, SHUTDOWN_GRACE, World};
 

@@ -6,17 +6,19 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::Ipv4Addr;
 
+use headwater_core::census::Census;
 use headwater_core::event::Event;
 use headwater_core::io::{Command, ConnId, Endpoint, Input, Machine, Output, RequestId, Service};
 use headwater_core::time::{Deadline, Now, Time, Wall};
 
 use crate::clock::Clock;
-use crate::host::{Boot, Host, Program};
+use crate::host::{Boot, FIRST_ADDRESS, Host, Program};
 use crate::http::{Answer, ClientInput, Exchange, HttpClient, Prober};
 use crate::net::{Link, Links, Way};
 use crate::rng::Rng;
-use crate::tcp::{Conn, ConnNo, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent};
+use crate::tcp::{Conn, ConnNo, Connection, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent, Unsent};
 use crate::trace::{Trace, What};
+use crate::udp::{Udp, UdpProgram, Underway};
 use crate::url;
 use crate::viewer::Viewer;
 
@@ -60,6 +62,7 @@ pub(crate) enum Happening {
     ShutdownOver { host: HostId, life: u64 },
     Tcp(TcpEvent),
     Timer { host: HostId },
+    Datagram(Box<Underway>),
 }
 
 #[derive(Debug)]
@@ -102,6 +105,7 @@ pub struct World {
     dns: BTreeMap<String, Option<HostId>>,
     pub(crate) links: Links,
     pub(crate) tcp: Tcp,
+    pub(crate) udp: Udp,
     pub(crate) cuts: Rng,
     pub(crate) conns: BTreeMap<ConnNo, Conn>,
     pub(crate) next_conn: ConnNo,
@@ -130,6 +134,7 @@ impl World {
             dns: BTreeMap::new(),
             links: Links::new(rng.fork("links")),
             tcp: Tcp::default(),
+            udp: Udp::default(),
             cuts: rng.fork("cuts"),
             conns: BTreeMap::new(),
             next_conn: 0,
@@ -152,6 +157,21 @@ impl World {
         if !boot.down {
             self.boot(host);
         }
+        host
+    }
+
+    /// A host called `name` on which a program that speaks UDP runs from now on. `make` makes it as that of
+    /// [`Boot::new`] does. Its monotonic clock starts anywhere.
+    pub fn udp_host(
+        &mut self,
+        name: &str,
+        make: impl FnMut(u64, Now) -> Box<dyn UdpProgram> + 'static,
+    ) -> HostId {
+        let mono = Time::from_micros(self.rng.fork(name).below(MONO_START_US_MAX));
+        let clock = Clock::new(mono, self.wall_start);
+        let host =
+            self.add(name, clock, Program::Udp { program: None, make: Box::new(make) }, BTreeMap::new());
+        self.boot(host);
         host
     }
 
@@ -262,6 +282,7 @@ impl World {
                 }
             }
             Happening::Tcp(event) => self.tcp_event(event),
+            Happening::Datagram(datagram) => self.udp_arrived(*datagram),
             Happening::Timer { host } => self.timer(host, next.at),
         }
         true
@@ -308,6 +329,47 @@ impl World {
     /// Connections of which at least one end is known to a kernel or a process.
     pub fn connections(&self) -> usize {
         self.conns.len()
+    }
+
+    /// The connections that the process of `host` holds, in the order in which they were made.
+    pub fn connections_of(&self, host: HostId) -> impl Iterator<Item = Connection> {
+        self.conns.values().flat_map(move |conn| conn.seen_from(host)).filter(|seen| seen.held)
+    }
+
+    /// What the kernel of `host` has taken from its process, or from one that is dead, and was not acknowledged.
+    pub fn unsent(&self, host: HostId) -> Unsent {
+        let each = self.conns.values().flat_map(|conn| conn.seen_from(host));
+        each.fold(Unsent::default(), |unsent, seen| {
+            let bytes = seen.queued + seen.in_flight;
+            Unsent { most: unsent.most.max(bytes), sum: unsent.sum + bytes }
+        })
+    }
+
+    /// HTTP requests that the process of `host` has heard of and not answered.
+    pub fn unanswered(&self, host: HostId) -> usize {
+        self.exchanges.values().filter(|exchange| exchange.asked_of(host)).count()
+    }
+
+    /// What the machine on `host` says that it holds; nothing if none runs there.
+    pub fn census(&self, host: HostId) -> Census {
+        match &self.hosts[host.index()].program {
+            Program::Machine { machine: Some(machine), .. } => machine.census(),
+            _ => Census::default(),
+        }
+    }
+
+    /// What the program of `host` speaks on `port`, if it listens there when it runs.
+    pub fn service(&self, host: HostId, port: u16) -> Option<Service> {
+        self.hosts[host.index()].service(port)
+    }
+
+    /// Every host on which a machine is alive.
+    pub fn machines(&self) -> impl Iterator<Item = HostId> {
+        let runs = |id: &HostId| {
+            let host = &self.hosts[id.index()];
+            host.running && matches!(host.program, Program::Machine { .. })
+        };
+        self.hosts().filter(runs)
     }
 
     /// Everything that programs said so far, in order.
@@ -460,6 +522,15 @@ impl World {
         self.read(host, life);
     }
 
+    /// Lets the program of `host` be busy for `takes` with each connection that it accepts. What comes meanwhile
+    /// waits; when as many connections wait as [`Tcp::backlog`] says, the kernel answers no more of them.
+    pub fn accept_takes(&mut self, host: HostId, takes: Option<Duration>) {
+        self.note(host, What::Fault(format!("accepting takes {takes:?}")));
+        self.hosts[host.index()].accept_takes = takes;
+        let life = self.hosts[host.index()].life;
+        self.read(host, life);
+    }
+
     /// Moves the wall clock of `host` by `us` microseconds.
     pub fn step_clock(&mut self, host: HostId, us: i64) {
         self.note(host, What::Fault(format!("wall clock {us:+} us")));
@@ -486,6 +557,7 @@ impl World {
         self.note(from, What::Fault(format!("cut to {}", self.name(to))));
         self.links.set_way(from, to, Way::Cut);
         self.tcp_cut(from, to);
+        self.udp_cut(from, to);
     }
 
     /// Mends whatever is cut or held between `a` and `b`. What was lost comes with the next retransmission, what
@@ -499,6 +571,7 @@ impl World {
             self.links.set_way(from, to, Way::Open);
             if held {
                 self.tcp_release(from, to);
+                self.udp_release(from, to);
             }
         }
         self.note(a, What::Fault(format!("heal to {}", self.name(b))));
@@ -548,7 +621,8 @@ impl World {
         }
         let by_address = || {
             let address: Ipv4Addr = name.parse().ok()?;
-            self.hosts().find(|id| self.hosts[id.index()].address == address)
+            let number = u32::from(address).checked_sub(FIRST_ADDRESS)?;
+            (u64::from(number) < self.hosts.len() as u64).then_some(HostId(number))
         };
         self.names.get(name).copied().or_else(by_address)
     }
@@ -565,7 +639,7 @@ impl World {
         if !host.running || host.life != life {
             return;
         }
-        let busy = host.read_rate.is_some() && host.read_free_at > now;
+        let busy = host.is_slow() && host.read_free_at > now;
         if host.paused || busy || !host.pending.is_empty() {
             host.pending.push_back(signal);
             return self.read_later(id);
@@ -582,7 +656,7 @@ impl World {
             if !host.running || host.paused || host.life != life {
                 return;
             }
-            if host.read_rate.is_some() && host.read_free_at > now {
+            if host.is_slow() && host.read_free_at > now {
                 return self.read_later(id);
             }
             let Some(signal) = host.pending.pop_front() else { return };
@@ -592,7 +666,7 @@ impl World {
 
     fn read_later(&mut self, id: HostId) {
         let host = &mut self.hosts[id.index()];
-        if host.paused || host.reading || host.read_rate.is_none() {
+        if host.paused || host.reading || !host.is_slow() {
             return;
         }
         host.reading = true;
@@ -602,10 +676,20 @@ impl World {
 
     fn take(&mut self, id: HostId, signal: Signal) {
         let host = &mut self.hosts[id.index()];
-        if let (Some(rate), Signal::Arrived { segment: Segment::Data(bytes), .. }) = (host.read_rate, &signal)
-        {
-            let us = (bytes.len() as u64).saturating_mul(1_000_000) / rate.max(1);
-            host.read_free_at = self.now.max(host.read_free_at) + Duration::from_micros(us);
+        let bytes = match &signal {
+            Signal::Arrived { segment: Segment::Data(bytes), .. } => bytes.len(),
+            Signal::Datagram(datagram) => datagram.len(),
+            _ => 0,
+        };
+        let busy = match (&signal, host.read_rate, host.accept_takes) {
+            (Signal::Accepted { .. }, _, Some(takes)) => takes,
+            (_, Some(rate), _) => {
+                Duration::from_micros((bytes as u64).saturating_mul(1_000_000) / rate.max(1))
+            }
+            _ => Duration::ZERO,
+        };
+        if !busy.is_zero() {
+            host.read_free_at = self.now.max(host.read_free_at) + busy;
         }
         self.tcp_signal(id, signal);
     }
@@ -709,12 +793,13 @@ impl World {
         }
         match &mut host.program {
             Program::Machine { machine, .. } => machine.as_ref()?.poll_timeout(),
+            Program::Udp { program, .. } => program.as_ref()?.poll_timeout(),
             program => program.client()?.poll_timeout(),
         }
     }
 
     /// Sees to it that the host's next deadline is in the queue.
-    fn arm(&mut self, id: HostId) {
+    pub(crate) fn arm(&mut self, id: HostId) {
         let Some(deadline) = self.deadline(id) else { return };
         let host = &mut self.hosts[id.index()];
         let at = host.clock.moment_of(deadline.at).max(self.now);
@@ -761,6 +846,10 @@ impl World {
             client.handle_timeout(now);
             return self.drain_client(id);
         }
+        if let Some(program) = self.udp_program(id) {
+            program.handle_timeout(now);
+            return self.udp_drain(id);
+        }
         if let Some(mut machine) = self.take_machine(id) {
             machine.handle_timeout(now);
             self.drain(id, machine);
@@ -772,13 +861,21 @@ impl World {
         let host = &mut self.hosts[id.index()];
         let mut seeds = self.rng.fork(&host.name).fork("boot");
         let seed = (0..=host.life).map(|_| seeds.number()).last().unwrap_or(0);
-        let Program::Machine { make, .. } = &mut host.program else {
-            panic!("{} is not a machine and cannot be started again", host.name);
-        };
-        let machine = make(seed, now);
         host.powered = true;
         host.running = true;
-        self.drain(id, machine);
+        match &mut host.program {
+            Program::Machine { make, .. } => {
+                let machine = make(seed, now);
+                self.drain(id, machine);
+            }
+            Program::Udp { program, make } => {
+                *program = Some(make(seed, now));
+                self.udp_drain(id);
+            }
+            Program::Prober(_) | Program::Viewer(_) => {
+                panic!("{} is not a machine and cannot be started again", host.name);
+            }
+        }
     }
 
     fn end_process(&mut self, id: HostId, how: Orphan) {
@@ -796,6 +893,10 @@ impl World {
         host.timer = None;
         host.reading = false;
         self.take_machine(id);
+        if let Program::Udp { program, .. } = &mut self.hosts[id.index()].program {
+            *program = None;
+            self.udp_unbind_all(id);
+        }
         let mut orphans = Vec::new();
         for (no, conn) in &mut self.conns {
             for side in [Side::Client, Side::Server] {
@@ -839,6 +940,6 @@ const WALL_START_US: i64 = 1_795_219_200_000_000;
 /// Monotonic clocks start below this: no program may think that they start at zero.
 const MONO_START_US_MAX: u64 = 1_000_000_000;
 /// More outputs to one input than this are an endless loop.
-const OUTPUTS_MAX: u32 = 1_000_000;
+pub(crate) const OUTPUTS_MAX: u32 = 1_000_000;
 /// More deadlines than this without time going by are an endless loop.
 const SPINS_MAX: u32 = 10_000;
