@@ -69,6 +69,7 @@ impl Checks {
             .with(SequenceNeverGoesBack::default())
             .with(OneContentPerNumber::default())
             .with(PlaylistsKeepTheRules::default())
+            .with(MediaIsIntact::default())
     }
 
     /// What must hold besides in a world that leaves a way to play: no viewer gives up, and no two arrivals of a
@@ -195,6 +196,112 @@ impl Checker for PlaylistsKeepTheRules {
                 *place += 1;
                 if let Trouble::Unruly { kind, msn, what } = trouble {
                     return Err((*at, host, format!("{kind:?} segment {msn}: {what}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Frames arrive as they were made: every byte, what their decoder has to know, and when they are.
+#[derive(Debug, Default)]
+pub struct MediaIsIntact {
+    places: BTreeMap<HostId, usize>,
+}
+
+impl Checker for MediaIsIntact {
+    fn rule(&self) -> &'static str {
+        "frames arrive as they were made"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, viewer) in world.viewers() {
+            let troubles = &viewer.record().troubles;
+            let place = self.places.entry(host).or_default();
+            for (at, trouble) in troubles.iter().skip(*place) {
+                *place += 1;
+                let (kind, msn, part, what) = match trouble {
+                    Trouble::Damaged { kind, msn, part, what } => (kind, msn, part, what.to_string()),
+                    Trouble::Mistimed { kind, msn, part, what } => (kind, msn, part, what.to_string()),
+                    _ => continue,
+                };
+                let number = part.map_or(String::new(), |part| format!(" part {part}"));
+                return Err((*at, host, format!("a frame in {kind:?} segment {msn}{number}: {what}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Parts arrive soon after their newest frame was made, from the moment on at which a viewer plays: for calm times.
+#[derive(Debug)]
+pub struct PartsAreFresh {
+    bound: Duration,
+    places: BTreeMap<HostId, usize>,
+}
+
+impl PartsAreFresh {
+    /// No part is older than `bound` when it arrives.
+    pub fn within(bound: Duration) -> PartsAreFresh {
+        PartsAreFresh { bound, places: BTreeMap::new() }
+    }
+}
+
+impl Checker for PartsAreFresh {
+    fn rule(&self) -> &'static str {
+        "parts arrive fresh"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        let bound_us = i64::try_from(self.bound.as_micros()).unwrap_or(i64::MAX);
+        for (host, viewer) in world.viewers() {
+            let Some(started) = viewer.record().started else { continue };
+            let place = self.places.entry(host).or_default();
+            for part in viewer.record().parts.iter().skip(*place) {
+                *place += 1;
+                let fetched_late = part.at <= started + PLAYER_START;
+                if let Some(age) = part.age_us
+                    && age > bound_us
+                    && !fetched_late
+                {
+                    let what = format!("{:?} segment {} is {age} us old", part.kind, part.msn);
+                    return Err((part.at, host, what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Segments are dated as their first frame was made, as far as encoders and servers agree on the time.
+#[derive(Debug)]
+pub struct DatesAreTrue {
+    bound: Duration,
+    places: BTreeMap<HostId, usize>,
+}
+
+impl DatesAreTrue {
+    /// No date is further than `bound` from the moment at which the segment's first frame was made.
+    pub fn within(bound: Duration) -> DatesAreTrue {
+        DatesAreTrue { bound, places: BTreeMap::new() }
+    }
+}
+
+impl Checker for DatesAreTrue {
+    fn rule(&self) -> &'static str {
+        "segments are dated when they were made"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, viewer) in world.viewers() {
+            let place = self.places.entry(host).or_default();
+            for part in viewer.record().parts.iter().skip(*place) {
+                *place += 1;
+                if let Some(off) = part.date_off_us
+                    && u128::from(off.unsigned_abs()) > self.bound.as_micros()
+                {
+                    let what = format!("{:?} segment {} is dated {off} us too late", part.kind, part.msn);
+                    return Err((part.at, host, what));
                 }
             }
         }
@@ -407,3 +514,5 @@ fn name_of(url: &str, across_servers: bool) -> &str {
 }
 
 const STORY_LINES: usize = 60;
+/// A player that has just begun fetches what has been there for a while.
+const PLAYER_START: Duration = Duration::from_secs(2);
