@@ -15,9 +15,10 @@ use crate::clock::Clock;
 use crate::host::{Boot, FIRST_ADDRESS, Host, Program};
 use crate::http::{Answer, ClientInput, Exchange, HttpClient, Prober};
 use crate::net::{Link, Links, Way};
+use crate::recording::{Condition, Level, Recording, WireChange};
 use crate::rng::Rng;
 use crate::tcp::{Conn, ConnNo, Connection, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent, Unsent};
-use crate::trace::{Trace, What};
+use crate::trace::{Entry, Trace, What};
 use crate::udp::{Udp, UdpProgram, Underway};
 use crate::url;
 use crate::viewer::Viewer;
@@ -96,7 +97,7 @@ impl Ord for Scheduled {
 pub struct World {
     seed: u64,
     rng: Rng,
-    now: Time,
+    pub(crate) now: Time,
     wall_start: Wall,
     queue: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
@@ -115,6 +116,7 @@ pub struct World {
     wakes: Rng,
     trace: Trace,
     facts: Vec<Fact>,
+    pub(crate) recording: Option<Box<Recording>>,
 }
 
 /// Building.
@@ -144,8 +146,17 @@ impl World {
             wakes: rng.fork("wakes"),
             trace: Trace::new(),
             facts: Vec::new(),
+            recording: None,
             rng,
         }
+    }
+
+    /// Keeps from now on what [`page`](crate::page::page) shows, within bounds. What happens, and the hash of it, is
+    /// the same as without.
+    pub fn record(&mut self) {
+        self.recording = Some(Box::new(Recording::new()));
+        let all: Vec<HostId> = self.hosts().collect();
+        all.into_iter().for_each(|host| self.record_condition(host));
     }
 
     /// A host called `name` on which the machine of `boot` runs from now on. Its monotonic clock starts anywhere.
@@ -157,6 +168,7 @@ impl World {
         if !boot.down {
             self.boot(host);
         }
+        self.record_condition(host);
         host
     }
 
@@ -180,6 +192,7 @@ impl World {
         let clock = Clock::new(self.now, self.wall_start);
         let host = self.add(name, clock, Program::Viewer(Box::new(viewer)), BTreeMap::new());
         self.hosts[host.index()].running = true;
+        self.record_condition(host);
         self.timeout(host);
         host
     }
@@ -189,6 +202,7 @@ impl World {
         let clock = Clock::new(self.now, self.wall_start);
         let host = self.add(name, clock, Program::Prober(Prober::default()), BTreeMap::new());
         self.hosts[host.index()].running = true;
+        self.record_condition(host);
         host
     }
 
@@ -468,6 +482,7 @@ impl World {
                 self.hosts[host.index()].powered = false;
             }
         }
+        self.record_condition(host);
     }
 
     /// Starts the program of `host` anew; if it is alive it is killed first.
@@ -488,6 +503,7 @@ impl World {
         self.note(host, What::Fault("shutdown".to_owned()));
         let life = self.hosts[host.index()].life;
         self.hosts[host.index()].stopping = true;
+        self.record_condition(host);
         self.schedule(self.now + SHUTDOWN_GRACE, Happening::ShutdownOver { host, life });
         self.signal(host, life, Signal::Asked(Command::Shutdown));
     }
@@ -497,6 +513,7 @@ impl World {
     pub fn pause(&mut self, host: HostId) {
         self.note(host, What::Fault("pause".to_owned()));
         self.hosts[host.index()].paused = true;
+        self.record_condition(host);
     }
 
     /// Lets the stopped program of `host` go on (SIGCONT): it finds everything that came in the meantime.
@@ -505,6 +522,7 @@ impl World {
         if !core::mem::take(&mut self.hosts[host.index()].paused) {
             return;
         }
+        self.record_condition(host);
         // Whether a program that wakes up looks at its timers or at its sockets first is chance.
         if self.wakes.below(2) == 0 {
             self.timeout_if_due(host);
@@ -555,7 +573,7 @@ impl World {
     /// Cuts the wire from `from` to `to`; the other direction is left as it is.
     pub fn partition_one_way(&mut self, from: HostId, to: HostId) {
         self.note(from, What::Fault(format!("cut to {}", self.name(to))));
-        self.links.set_way(from, to, Way::Cut);
+        self.set_way(from, to, Way::Cut);
         self.tcp_cut(from, to);
         self.udp_cut(from, to);
     }
@@ -568,7 +586,7 @@ impl World {
         }
         for (from, to) in [(a, b), (b, a)] {
             let held = self.links.way(from, to) == Way::Held;
-            self.links.set_way(from, to, Way::Open);
+            self.set_way(from, to, Way::Open);
             if held {
                 self.tcp_release(from, to);
                 self.udp_release(from, to);
@@ -594,12 +612,19 @@ impl World {
     /// Keeps back whatever travels between `a` and `b`, in both directions, until [`World::heal`].
     pub fn hold(&mut self, a: HostId, b: HostId) {
         self.note(a, What::Fault(format!("hold to {}", self.name(b))));
-        self.links.set_way(a, b, Way::Held);
-        self.links.set_way(b, a, Way::Held);
+        self.set_way(a, b, Way::Held);
+        self.set_way(b, a, Way::Held);
     }
 
     fn others(&self, host: HostId) -> Vec<HostId> {
         self.hosts().filter(|other| *other != host).collect()
+    }
+
+    fn set_way(&mut self, from: HostId, to: HostId, way: Way) {
+        self.links.set_way(from, to, way);
+        if let Some(recording) = &mut self.recording {
+            recording.wire(WireChange { at: self.now, from, to, way });
+        }
     }
 }
 
@@ -612,6 +637,9 @@ impl World {
     }
 
     pub(crate) fn note(&mut self, host: HostId, what: What) {
+        if let Some(recording) = &mut self.recording {
+            recording.entry(Entry { number: self.trace.count(), at: self.now, host, what: what.clone() });
+        }
         self.trace.add(self.now, host, what);
     }
 
@@ -783,6 +811,7 @@ impl World {
             assert!(outputs < OUTPUTS_MAX, "{} asks without end", self.name(id));
             self.http_output(id, output);
         }
+        self.record_level(id);
         self.arm(id);
     }
 
@@ -863,7 +892,8 @@ impl World {
         let seed = (0..=host.life).map(|_| seeds.number()).last().unwrap_or(0);
         host.powered = true;
         host.running = true;
-        match &mut host.program {
+        self.record_condition(id);
+        match &mut self.hosts[id.index()].program {
             Program::Machine { make, .. } => {
                 let machine = make(seed, now);
                 self.drain(id, machine);
@@ -873,7 +903,7 @@ impl World {
                 self.udp_drain(id);
             }
             Program::Prober(_) | Program::Viewer(_) => {
-                panic!("{} is not a machine and cannot be started again", host.name);
+                panic!("{} is not a machine and cannot be started again", self.name(id));
             }
         }
     }
@@ -892,6 +922,7 @@ impl World {
         host.conns.clear();
         host.timer = None;
         host.reading = false;
+        self.record_condition(id);
         self.take_machine(id);
         if let Program::Udp { program, .. } = &mut self.hosts[id.index()].program {
             *program = None;
@@ -921,6 +952,32 @@ impl World {
         let asked = |exchange: &Exchange| exchange.asked_of(id);
         if !self.exchanges.values().any(asked) {
             self.end_process(id, Orphan::Flush);
+        }
+    }
+}
+
+/// For the recording, if there is one.
+impl World {
+    fn record_condition(&mut self, id: HostId) {
+        let Some(recording) = &mut self.recording else { return };
+        let host = &self.hosts[id.index()];
+        let condition = match host {
+            Host { powered: false, .. } => Condition::Dark,
+            Host { running: false, .. } => Condition::Down,
+            Host { paused: true, .. } => Condition::Paused,
+            Host { stopping: true, .. } => Condition::Stopping,
+            _ => Condition::Running,
+        };
+        recording.condition(self.now, id, condition);
+    }
+
+    fn record_level(&mut self, id: HostId) {
+        let Some(recording) = &mut self.recording else { return };
+        let host = &self.hosts[id.index()];
+        if let Program::Viewer(viewer) = &host.program {
+            let now = host.clock.show(self.now).mono;
+            let level = Level { at: self.now, ahead: viewer.buffered(now), playing: viewer.is_playing() };
+            recording.level(id, level);
         }
     }
 }
