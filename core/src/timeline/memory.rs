@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::limits::MEMORY_ACCESS_UNITS;
+use crate::limits::{MEMORY_ACCESS_UNITS, MEMORY_KEY_FRAMES};
 use crate::media::{Packet, Timestamp};
 
 /// The content of a packet in 64 bits.
@@ -20,11 +20,19 @@ pub(super) struct Memory {
     /// still picture, a looping programme) has more than one place.
     places: BTreeMap<(u64, u64), Timestamp>,
     next: u64,
+    /// The last key frames, for longer than all the others: enough to tell that a source is late.
+    keys: VecDeque<(u64, Timestamp)>,
 }
 
 impl Memory {
     /// Remembers that a packet with this content was placed at `dts`.
-    pub(super) fn remember(&mut self, fingerprint: u64, dts: Timestamp) {
+    pub(super) fn remember(&mut self, fingerprint: u64, dts: Timestamp, key: bool) {
+        if key {
+            if self.keys.len() == MEMORY_KEY_FRAMES {
+                self.keys.pop_front();
+            }
+            self.keys.push_back((fingerprint, dts));
+        }
         if self.order.len() == MEMORY_ACCESS_UNITS
             && let Some(oldest) = self.order.pop_front()
         {
@@ -43,6 +51,11 @@ impl Memory {
     /// Every place at which a packet with this content was.
     pub(super) fn places(&self, fingerprint: u64) -> impl Iterator<Item = Timestamp> {
         self.places.range((fingerprint, 0)..=(fingerprint, u64::MAX)).map(|(_, dts)| *dts)
+    }
+
+    /// Where a key frame with this content was placed last.
+    pub(super) fn last_place_of_key(&self, fingerprint: u64) -> Option<Timestamp> {
+        self.keys.iter().rev().find(|(known, _)| *known == fingerprint).map(|(_, dts)| *dts)
     }
 
     /// Where the packet with this content was placed, if it was there exactly once.
