@@ -33,6 +33,7 @@ use core::time::Duration;
 
 pub mod check;
 pub mod clock;
+mod conns;
 pub mod encoder;
 pub mod fmp4;
 mod host;
@@ -40,6 +41,7 @@ pub mod http;
 pub mod mark;
 pub mod net;
 pub mod playlist;
+mod queue;
 pub mod rng;
 pub mod rtmp;
 mod tcp;

@@ -44,6 +44,8 @@ pub struct Plan {
     pub retry_count: u32,
     /// UnusedStreamDeletionTimeout of the edge, in milliseconds.
     pub unused_ms: u64,
+    /// ChunkDuration of the edge, in milliseconds: how long a part is. No frame may be longer.
+    pub chunk_ms: u64,
     /// Failback of the edge.
     pub failback: bool,
     /// Persistent of the edge's rule.
@@ -62,6 +64,7 @@ impl Default for Plan {
             no_input_ms: 3_000,
             retry_count: 1,
             unused_ms: 60_000,
+            chunk_ms: 500,
             failback: false,
             persistent: false,
             latency_ms: 1,
@@ -236,6 +239,7 @@ pub fn edge(plan: &Plan, origins: [&str; 2]) -> Boot {
         &[
             ("NO_INPUT", plan.no_input_ms.to_string()),
             ("UNUSED", plan.unused_ms.to_string()),
+            ("CHUNK", format!("{}.{:03}", plan.chunk_ms / 1_000, plan.chunk_ms % 1_000)),
             ("RETRY", plan.retry_count.to_string()),
             ("FAILBACK", plan.failback.to_string()),
             ("PERSISTENT", plan.persistent.to_string()),
