@@ -69,6 +69,7 @@ impl Checks {
             .with(SequenceNeverGoesBack::default())
             .with(OneContentPerNumber::default())
             .with(PlaylistsKeepTheRules::default())
+            .with(MediaIsIntact::default())
     }
 
     /// What must hold besides in a world that leaves a way to play: no viewer gives up, and no two arrivals of a
@@ -79,8 +80,13 @@ impl Checks {
 
     /// These and `checker`.
     pub fn with(mut self, checker: impl Checker + 'static) -> Checks {
-        self.0.push(Box::new(checker));
+        self.add(Box::new(checker));
         self
+    }
+
+    /// Adds `checker` to these.
+    pub fn add(&mut self, checker: Box<dyn Checker>) {
+        self.0.push(checker);
     }
 
     /// Asks every checker.
@@ -131,11 +137,19 @@ impl Checker for SequenceNeverGoesBack {
     }
 }
 
-/// A number names one content: for one viewer over time, and for all viewers of one URL path on whatever server.
+/// A number names one content: for one viewer over time, and for all viewers of one URL.
 #[derive(Debug, Default)]
 pub struct OneContentPerNumber {
+    across_servers: bool,
     places: BTreeMap<HostId, usize>,
     contents: BTreeMap<(String, Kind, u64, Option<u32>), u64>,
+}
+
+impl OneContentPerNumber {
+    /// The same for the servers of one path: a number names one content on all of them.
+    pub fn across_servers() -> OneContentPerNumber {
+        OneContentPerNumber { across_servers: true, ..OneContentPerNumber::default() }
+    }
 }
 
 impl Checker for OneContentPerNumber {
@@ -145,11 +159,11 @@ impl Checker for OneContentPerNumber {
 
     fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
         for (host, viewer) in world.viewers() {
-            let path = path_of(viewer.url());
+            let stream = name_of(viewer.url(), self.across_servers);
             let place = self.places.entry(host).or_default();
             for part in viewer.record().parts.iter().skip(*place) {
                 *place += 1;
-                let name = (path.to_owned(), part.kind, part.msn, part.part);
+                let name = (stream.to_owned(), part.kind, part.msn, part.part);
                 let known = *self.contents.entry(name).or_insert(part.hash);
                 if known != part.hash {
                     let number = part.part.map_or(String::new(), |part| format!(" part {part}"));
@@ -182,6 +196,112 @@ impl Checker for PlaylistsKeepTheRules {
                 *place += 1;
                 if let Trouble::Unruly { kind, msn, what } = trouble {
                     return Err((*at, host, format!("{kind:?} segment {msn}: {what}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Frames arrive as they were made: every byte, what their decoder has to know, and when they are.
+#[derive(Debug, Default)]
+pub struct MediaIsIntact {
+    places: BTreeMap<HostId, usize>,
+}
+
+impl Checker for MediaIsIntact {
+    fn rule(&self) -> &'static str {
+        "frames arrive as they were made"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, viewer) in world.viewers() {
+            let troubles = &viewer.record().troubles;
+            let place = self.places.entry(host).or_default();
+            for (at, trouble) in troubles.iter().skip(*place) {
+                *place += 1;
+                let (kind, msn, part, what) = match trouble {
+                    Trouble::Damaged { kind, msn, part, what } => (kind, msn, part, what.to_string()),
+                    Trouble::Mistimed { kind, msn, part, what } => (kind, msn, part, what.to_string()),
+                    _ => continue,
+                };
+                let number = part.map_or(String::new(), |part| format!(" part {part}"));
+                return Err((*at, host, format!("a frame in {kind:?} segment {msn}{number}: {what}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Parts arrive soon after their newest frame was made, from the moment on at which a viewer plays: for calm times.
+#[derive(Debug)]
+pub struct PartsAreFresh {
+    bound: Duration,
+    places: BTreeMap<HostId, usize>,
+}
+
+impl PartsAreFresh {
+    /// No part is older than `bound` when it arrives.
+    pub fn within(bound: Duration) -> PartsAreFresh {
+        PartsAreFresh { bound, places: BTreeMap::new() }
+    }
+}
+
+impl Checker for PartsAreFresh {
+    fn rule(&self) -> &'static str {
+        "parts arrive fresh"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        let bound_us = i64::try_from(self.bound.as_micros()).unwrap_or(i64::MAX);
+        for (host, viewer) in world.viewers() {
+            let Some(started) = viewer.record().started else { continue };
+            let place = self.places.entry(host).or_default();
+            for part in viewer.record().parts.iter().skip(*place) {
+                *place += 1;
+                let fetched_late = part.at <= started + PLAYER_START;
+                if let Some(age) = part.age_us
+                    && age > bound_us
+                    && !fetched_late
+                {
+                    let what = format!("{:?} segment {} is {age} us old", part.kind, part.msn);
+                    return Err((part.at, host, what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Segments are dated as their first frame was made, as far as encoders and servers agree on the time.
+#[derive(Debug)]
+pub struct DatesAreTrue {
+    bound: Duration,
+    places: BTreeMap<HostId, usize>,
+}
+
+impl DatesAreTrue {
+    /// No date is further than `bound` from the moment at which the segment's first frame was made.
+    pub fn within(bound: Duration) -> DatesAreTrue {
+        DatesAreTrue { bound, places: BTreeMap::new() }
+    }
+}
+
+impl Checker for DatesAreTrue {
+    fn rule(&self) -> &'static str {
+        "segments are dated when they were made"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, viewer) in world.viewers() {
+            let place = self.places.entry(host).or_default();
+            for part in viewer.record().parts.iter().skip(*place) {
+                *place += 1;
+                if let Some(off) = part.date_off_us
+                    && u128::from(off.unsigned_abs()) > self.bound.as_micros()
+                {
+                    let what = format!("{:?} segment {} is dated {off} us too late", part.kind, part.msn);
+                    return Err((part.at, host, what));
                 }
             }
         }
@@ -352,7 +472,8 @@ impl Checker for QueuesBounded {
 pub struct NothingLeaks;
 
 impl NothingLeaks {
-    fn check_host(world: &World, host: HostId) -> Result<(), String> {
+    /// Asks one machine only: what it still holds.
+    pub fn check_host(world: &World, host: HostId) -> Result<(), String> {
         let held: Vec<String> =
             world.census(host).held().map(|(what, count)| format!("{count} {what}")).collect();
         if !held.is_empty() {
@@ -383,10 +504,16 @@ impl Checker for NothingLeaks {
     }
 }
 
-fn path_of(url: &str) -> &str {
+/// The URL without its query, and without its server if the server does not matter.
+fn name_of(url: &str, across_servers: bool) -> &str {
+    let url = url.split('?').next().unwrap_or(url);
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let path = rest.find('/').map_or("/", |at| &rest[at..]);
-    path.split('?').next().unwrap_or(path)
+    match rest.find('/') {
+        Some(path) if across_servers => &rest[path..],
+        _ => rest,
+    }
 }
 
 const STORY_LINES: usize = 60;
+/// A player that has just begun fetches what has been there for a while.
+const PLAYER_START: Duration = Duration::from_secs(2);

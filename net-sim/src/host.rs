@@ -139,6 +139,11 @@ impl Host {
         self.listeners.get(&port).copied()
     }
 
+    /// Whether it has a program that offers `service` while it runs.
+    pub(crate) fn offers(&self, service: Service) -> bool {
+        self.listeners.values().any(|offered| *offered == service)
+    }
+
     pub(crate) fn waiting_accepts(&self) -> usize {
         self.pending.iter().filter(|signal| matches!(signal, Signal::Accepted { .. })).count()
     }

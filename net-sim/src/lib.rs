@@ -24,8 +24,9 @@
 //! ```
 //!
 //! The modules, from the ground up: `rng`, `clock`, `trace` know nothing of networks; `net` is wires, `tcp` streams
-//! and `udp` datagrams over them, `http` messages in streams; `host` and `world` put programs on them; `encoder` and `viewer` are the two
-//! ends of a broadcast, `playlist`, `fmp4` and `mark` what the viewer reads with; `check` judges.
+//! and `udp` datagrams over them, `http` messages in streams; `host` and `world` put programs on them; `encoder` and
+//! `viewer` are the two ends of a broadcast, `playlist`, `fmp4`, `mark` and `integrity` what the viewer reads with;
+//! `check` judges.
 
 #![deny(missing_docs)]
 
@@ -38,10 +39,13 @@ pub mod encoder;
 pub mod fmp4;
 mod host;
 pub mod http;
+pub mod integrity;
 pub mod mark;
 pub mod net;
+pub mod page;
 pub mod playlist;
 mod queue;
+mod recording;
 pub mod rng;
 pub mod rtmp;
 mod tcp;

@@ -16,6 +16,7 @@ use headwater_core::io::{Body, Close, CloseReason, Command, ConnId, Endpoint, In
 use headwater_core::time::Time;
 
 use crate::net::{RETRANSMISSION_MIN, Way, WireNo};
+use crate::recording::{Cargo, Message};
 use crate::rng::Rng;
 use crate::trace::{Hash64, What};
 use crate::udp::Underway;
@@ -52,7 +53,7 @@ impl Default for Tcp {
 pub(crate) type ConnNo = u64;
 
 /// Which end: the one that opened, or the one that accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
     Client,
     Server,
@@ -450,10 +451,13 @@ impl World {
     fn tcp_syn(&mut self, no: ConnNo, attempt: u32) {
         let Some(conn) = self.conns.get(no) else { return };
         let ((from, to), wire) = (conn.way_from(Side::Client), conn.wire_from(Side::Client));
+        let mut arrives = None;
         if self.reaches(from, to) {
             let at = self.links.arrival(self.now(), wire, 0);
+            arrives = Some(at);
             self.schedule(at, Happening::Tcp(TcpEvent::Syn { conn: no }));
         }
+        self.record_cargo(no, Side::Client, arrives, Cargo::Syn, 0);
         let again = self.now() + SYN_RETRY * 2u32.saturating_pow(attempt.min(16));
         self.schedule(again, Happening::Tcp(TcpEvent::SynRetry { conn: no, attempt: attempt + 1 }));
     }
@@ -508,6 +512,7 @@ impl World {
         if let Some(server) = self.conns.get_mut(no).and_then(|conn| conn.end(Side::Server)) {
             server.out.last_arrival = server.out.last_arrival.max(at);
         }
+        self.record_cargo(no, Side::Server, Some(at), Cargo::SynAck, 0);
         self.schedule(at, Happening::Tcp(TcpEvent::SynAck { conn: no }));
     }
 
@@ -516,6 +521,7 @@ impl World {
         let ((from, to), wire) = (conn.way_from(Side::Server), conn.wire_from(Side::Server));
         if self.reaches(from, to) {
             let at = self.links.arrival(self.now(), wire, 0);
+            self.record_cargo(no, Side::Server, Some(at), Cargo::Refused, 0);
             let event = TcpEvent::Refused { conn: no, reason: CloseReason::Refused };
             self.schedule(at, Happening::Tcp(event));
         }
@@ -547,9 +553,12 @@ impl World {
         if way == Way::Open && end.out.stuck.is_empty() {
             let there = self.links.arrival(now, wire, segment.len()).max(end.out.last_arrival);
             end.out.last_arrival = there;
+            self.record_message(no, side, Some(there), &segment);
             let event = TcpEvent::Arrive { conn: no, to: side.other(), number, segment };
             return self.schedule(there, Happening::Tcp(event));
         }
+        self.record_message(no, side, None, &segment);
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         end.out.stuck.insert(number, segment);
         if way == Way::Cut {
             self.tcp_start_retrying(no, side);
@@ -599,6 +608,7 @@ impl World {
         end.out.last_arrival = there;
         let number = end.out.next;
         end.out.next += 1;
+        self.record_message(no, side, Some(there), &Segment::Rst);
         let event = TcpEvent::Arrive { conn: no, to: side.other(), number, segment: Segment::Rst };
         self.schedule(there, Happening::Tcp(event));
     }
@@ -767,6 +777,26 @@ impl World {
         if bytes > 0 {
             self.tcp_acked(no, side, bytes);
         }
+    }
+}
+
+/// For the recording, if there is one.
+impl World {
+    fn record_message(&mut self, no: ConnNo, side: Side, arrived: Option<Time>, segment: &Segment) {
+        if self.recording.is_some() {
+            self.record_cargo(no, side, arrived, Cargo::of(segment), segment.len());
+        }
+    }
+
+    /// `cargo` leaves `side` now; `arrived` is when it will be there, none if it gets stuck.
+    fn record_cargo(&mut self, no: ConnNo, side: Side, arrived: Option<Time>, cargo: Cargo, bytes: usize) {
+        let Some(recording) = &mut self.recording else { return };
+        let sent = self.now;
+        let Some(conn) = self.conns.get(no) else { return };
+        let (from, to) = conn.way_from(side);
+        let bytes = bytes as u64;
+        let message = Message { sent, last_sent: sent, arrived, from, to, conn: no, cargo, bytes, count: 1 };
+        recording.message(side, message);
     }
 }
 

@@ -16,9 +16,10 @@ use crate::host::{Boot, FIRST_ADDRESS, Host, Program};
 use crate::http::{Answer, ClientInput, Exchange, HttpClient, Prober};
 use crate::net::{Link, Links, Way};
 use crate::queue::Queue;
+use crate::recording::{Condition, Level, Recording, WireChange};
 use crate::rng::Rng;
 use crate::tcp::{ConnNo, Connection, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent, Unsent};
-use crate::trace::{Trace, What};
+use crate::trace::{Entry, Trace, What};
 use crate::udp::{Udp, UdpProgram, Underway};
 use crate::url;
 use crate::viewer::Viewer;
@@ -70,7 +71,7 @@ pub(crate) enum Happening {
 pub struct World {
     seed: u64,
     rng: Rng,
-    now: Time,
+    pub(crate) now: Time,
     wall_start: Wall,
     queue: Queue<Happening>,
     /// Ends whose process is to hear how much has left, before anything else happens.
@@ -89,6 +90,7 @@ pub struct World {
     wakes: Rng,
     trace: Trace,
     facts: Vec<Fact>,
+    pub(crate) recording: Option<Box<Recording>>,
 }
 
 /// Building.
@@ -117,8 +119,17 @@ impl World {
             wakes: rng.fork("wakes"),
             trace: Trace::new(),
             facts: Vec::new(),
+            recording: None,
             rng,
         }
+    }
+
+    /// Keeps from now on what [`page`](crate::page::page) shows, within bounds. What happens, and the hash of it, is
+    /// the same as without.
+    pub fn record(&mut self) {
+        self.recording = Some(Box::new(Recording::new()));
+        let all: Vec<HostId> = self.hosts().collect();
+        all.into_iter().for_each(|host| self.record_condition(host));
     }
 
     /// A host called `name` on which the machine of `boot` runs from now on. Its monotonic clock starts anywhere.
@@ -130,6 +141,7 @@ impl World {
         if !boot.down {
             self.boot(host);
         }
+        self.record_condition(host);
         host
     }
 
@@ -153,6 +165,7 @@ impl World {
         let clock = Clock::new(self.now, self.wall_start);
         let host = self.add(name, clock, Program::Viewer(Box::new(viewer)), BTreeMap::new());
         self.hosts[host.index()].running = true;
+        self.record_condition(host);
         self.timeout(host);
         host
     }
@@ -162,6 +175,7 @@ impl World {
         let clock = Clock::new(self.now, self.wall_start);
         let host = self.add(name, clock, Program::Prober(Prober::default()), BTreeMap::new());
         self.hosts[host.index()].running = true;
+        self.record_condition(host);
         host
     }
 
@@ -218,10 +232,7 @@ impl World {
 
     /// Lets time go by until `moment`, including what happens then.
     pub fn run_until(&mut self, moment: Time) {
-        while self.next_at().is_some_and(|next| next <= moment) {
-            self.step();
-        }
-        self.now = self.now.max(moment);
+        while self.step_until(moment) {}
     }
 
     /// Lets time go by until `done` holds, for `longest` at most. Returns whether it held.
@@ -235,6 +246,15 @@ impl World {
             self.step();
         }
         true
+    }
+
+    /// Lets the next event happen if it is due by `moment`. Returns false if there is none; then it is `moment`.
+    pub fn step_until(&mut self, moment: Time) -> bool {
+        if self.next_at().is_some_and(|next| next <= moment) {
+            return self.step();
+        }
+        self.now = self.now.max(moment);
+        false
     }
 
     /// Lets the next event happen. Returns false if there is none.
@@ -290,6 +310,11 @@ impl World {
     /// Whether the program of `host` is alive (it may be stopped).
     pub fn is_running(&self, host: HostId) -> bool {
         self.hosts[host.index()].running
+    }
+
+    /// Whether the program of `host` is stopped where it is (SIGSTOP).
+    pub fn is_paused(&self, host: HostId) -> bool {
+        self.hosts[host.index()].paused
     }
 
     /// Every host.
@@ -440,6 +465,7 @@ impl World {
                 self.hosts[host.index()].powered = false;
             }
         }
+        self.record_condition(host);
     }
 
     /// Starts the program of `host` anew; if it is alive it is killed first.
@@ -460,6 +486,7 @@ impl World {
         self.note(host, What::Fault("shutdown".to_owned()));
         let life = self.hosts[host.index()].life;
         self.hosts[host.index()].stopping = true;
+        self.record_condition(host);
         self.schedule(self.now + SHUTDOWN_GRACE, Happening::ShutdownOver { host, life });
         self.signal(host, life, Signal::Asked(Command::Shutdown));
     }
@@ -469,6 +496,7 @@ impl World {
     pub fn pause(&mut self, host: HostId) {
         self.note(host, What::Fault("pause".to_owned()));
         self.hosts[host.index()].paused = true;
+        self.record_condition(host);
     }
 
     /// Lets the stopped program of `host` go on (SIGCONT): it finds everything that came in the meantime.
@@ -477,6 +505,7 @@ impl World {
         if !core::mem::take(&mut self.hosts[host.index()].paused) {
             return;
         }
+        self.record_condition(host);
         // Whether a program that wakes up looks at its timers or at its sockets first is chance.
         if self.wakes.below(2) == 0 {
             self.timeout_if_due(host);
@@ -527,17 +556,20 @@ impl World {
     /// Cuts the wire from `from` to `to`; the other direction is left as it is.
     pub fn partition_one_way(&mut self, from: HostId, to: HostId) {
         self.note(from, What::Fault(format!("cut to {}", self.name(to))));
-        self.links.set_way(from, to, Way::Cut);
+        self.set_way(from, to, Way::Cut);
         self.tcp_cut(from, to);
         self.udp_cut(from, to);
     }
 
     /// Mends whatever is cut or held between `a` and `b`. What was lost comes with the next retransmission, what
-    /// was held comes at once.
+    /// was held comes at once. Wires that are well are left alone.
     pub fn heal(&mut self, a: HostId, b: HostId) {
+        if [(a, b), (b, a)].iter().all(|(from, to)| self.links.way(*from, *to) == Way::Open) {
+            return;
+        }
         for (from, to) in [(a, b), (b, a)] {
             let held = self.links.way(from, to) == Way::Held;
-            self.links.set_way(from, to, Way::Open);
+            self.set_way(from, to, Way::Open);
             if held {
                 self.tcp_release(from, to);
                 self.udp_release(from, to);
@@ -563,12 +595,19 @@ impl World {
     /// Keeps back whatever travels between `a` and `b`, in both directions, until [`World::heal`].
     pub fn hold(&mut self, a: HostId, b: HostId) {
         self.note(a, What::Fault(format!("hold to {}", self.name(b))));
-        self.links.set_way(a, b, Way::Held);
-        self.links.set_way(b, a, Way::Held);
+        self.set_way(a, b, Way::Held);
+        self.set_way(b, a, Way::Held);
     }
 
     fn others(&self, host: HostId) -> Vec<HostId> {
         self.hosts().filter(|other| *other != host).collect()
+    }
+
+    fn set_way(&mut self, from: HostId, to: HostId, way: Way) {
+        self.links.set_way(from, to, way);
+        if let Some(recording) = &mut self.recording {
+            recording.wire(WireChange { at: self.now, from, to, way });
+        }
     }
 }
 
@@ -579,6 +618,9 @@ impl World {
     }
 
     pub(crate) fn note(&mut self, host: HostId, what: What) {
+        if let Some(recording) = &mut self.recording {
+            recording.entry(Entry { number: self.trace.count(), at: self.now, host, what: what.clone() });
+        }
         self.trace.add(self.now, host, what);
     }
 
@@ -752,6 +794,7 @@ impl World {
             assert!(outputs < OUTPUTS_MAX, "{} asks without end", self.name(id));
             self.http_output(id, output);
         }
+        self.record_level(id);
         self.arm(id);
     }
 
@@ -832,7 +875,8 @@ impl World {
         let seed = (0..=host.life).map(|_| seeds.number()).last().unwrap_or(0);
         host.powered = true;
         host.running = true;
-        match &mut host.program {
+        self.record_condition(id);
+        match &mut self.hosts[id.index()].program {
             Program::Machine { make, .. } => {
                 let machine = make(seed, now);
                 self.drain(id, machine);
@@ -842,7 +886,7 @@ impl World {
                 self.udp_drain(id);
             }
             Program::Prober(_) | Program::Viewer(_) => {
-                panic!("{} is not a machine and cannot be started again", host.name);
+                panic!("{} is not a machine and cannot be started again", self.name(id));
             }
         }
     }
@@ -861,6 +905,7 @@ impl World {
         host.conns.clear();
         host.timer = None;
         host.reading = false;
+        self.record_condition(id);
         self.take_machine(id);
         if let Program::Udp { program, .. } = &mut self.hosts[id.index()].program {
             *program = None;
@@ -890,6 +935,32 @@ impl World {
         let asked = |exchange: &Exchange| exchange.asked_of(id);
         if !self.exchanges.values().any(asked) {
             self.end_process(id, Orphan::Flush);
+        }
+    }
+}
+
+/// For the recording, if there is one.
+impl World {
+    fn record_condition(&mut self, id: HostId) {
+        let Some(recording) = &mut self.recording else { return };
+        let host = &self.hosts[id.index()];
+        let condition = match host {
+            Host { powered: false, .. } => Condition::Dark,
+            Host { running: false, .. } => Condition::Down,
+            Host { paused: true, .. } => Condition::Paused,
+            Host { stopping: true, .. } => Condition::Stopping,
+            _ => Condition::Running,
+        };
+        recording.condition(self.now, id, condition);
+    }
+
+    fn record_level(&mut self, id: HostId) {
+        let Some(recording) = &mut self.recording else { return };
+        let host = &self.hosts[id.index()];
+        if let Program::Viewer(viewer) = &host.program {
+            let now = host.clock.show(self.now).mono;
+            let level = Level { at: self.now, ahead: viewer.buffered(now), playing: viewer.is_playing() };
+            recording.level(id, level);
         }
     }
 }

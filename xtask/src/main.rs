@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 mod bench;
+mod bench_sim;
 mod checks;
 mod clip;
 mod laws;
 mod programs;
 mod shell;
+mod sim;
 
 const HELP: &str = "\
 cargo xtask <task>
@@ -18,7 +20,9 @@ cargo xtask <task>
   test [args]       every test; installs the programs they need if it may. Arguments go to `cargo test`
   ci                what must hold before a change is merged: formatting, lints, the laws of core, every test
   laws              the laws of core alone
+  sim [args]        every scenario in the simulator; `cargo xtask sim --help` tells more
   bench relay       what relaying costs: --streams 20, --seconds 40, --json, --no-docs
+  bench sim         how fast the simulator is: --runs 5, --json, --no-docs
   clip              make net-real/assets/clip.flv again
 ";
 
@@ -39,7 +43,9 @@ fn run(arguments: &[String]) -> Result<()> {
         ["test", rest @ ..] => checks::test(rest),
         ["ci"] => checks::ci(),
         ["laws"] => laws::check(),
+        ["sim", rest @ ..] => sim::run(rest),
         ["bench", "relay", rest @ ..] => bench::relay(rest),
+        ["bench", "sim", rest @ ..] => bench_sim::run(rest),
         ["clip"] => clip::make(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
