@@ -136,9 +136,8 @@ fn markdown(figures: &[Value]) -> String {
     )
 }
 
-/// What cargo builds, as it builds the program that runs scenarios.
-const BUILD: [&str; 7] =
-    ["build", "--profile", "sim", "--package", "headwater-scenarios", "--example", "speed"];
+/// What cargo builds. The profile in which scenarios are run checks more, and is a little slower.
+const BUILD: [&str; 6] = ["build", "--release", "--package", "headwater-scenarios", "--example", "speed"];
 
 #[cfg(test)]
 mod tests {
