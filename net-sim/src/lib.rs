@@ -34,6 +34,7 @@ use core::time::Duration;
 
 pub mod check;
 pub mod clock;
+mod conns;
 pub mod encoder;
 pub mod fmp4;
 mod host;
@@ -43,6 +44,7 @@ pub mod mark;
 pub mod net;
 pub mod page;
 pub mod playlist;
+mod queue;
 mod recording;
 pub mod rng;
 pub mod rtmp;

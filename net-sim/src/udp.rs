@@ -135,7 +135,8 @@ impl World {
                 }
             }
             Way::Open => {
-                let arrivals = self.links.datagram(self.now(), from, to, datagram.len() + HEADER_BYTES);
+                let wire = self.links.wire(from, to);
+                let arrivals = self.links.datagram(self.now(), wire, datagram.len() + HEADER_BYTES);
                 for at in arrivals.into_iter().flatten() {
                     self.schedule(at, Happening::Datagram(Box::new(datagram.clone())));
                 }
