@@ -138,11 +138,12 @@
       lane.levels = Float64Array.from(lane.host.viewer.levels, (level) => level[0]);
     }
   }
+  const streams = data.hosts.map(() => new Set());
+  for (const span of data.spans) streams[span.host].add(span.stream);
   for (const span of data.spans) {
-    const several = new Set(data.spans.filter((other) => other.host === span.host).slice(0, 50).map((o) => o.stream));
     laneOf[span.host].spans.push({
       kind: span.failover ? 'failover' : 'pull', since: span.since, until: span.until, timed: span.until === null,
-      label: several.size > 1 ? `${span.stream.split('/').pop()}: ${span.label}` : span.label,
+      label: streams[span.host].size > 1 ? `${span.stream.split('/').pop()}: ${span.label}` : span.label,
       detail: `${span.stream}\n${span.detail}`,
     });
   }
@@ -150,7 +151,7 @@
   const ROWS_MAX = 5;
   for (const lane of lanes) {
     lane.spans.sort((a, b) => a.since - b.since || (b.until ?? Infinity) - (a.until ?? Infinity));
-    const ends = [];
+    const ends = [], lasts = [];
     for (const span of lane.spans) {
       // A short span needs room for its text: it is written behind it.
       const end = Math.max(span.until ?? Infinity, span.since + END * 0.04);
@@ -158,6 +159,9 @@
       if (row < 0) row = Math.min(ends.length, ROWS_MAX - 1);
       ends[row] = Math.max(ends[row] || 0, end);
       span.row = row;
+      span.next = null;
+      if (lasts[row]) lasts[row].next = span;
+      lasts[row] = span;
     }
     lane.rows = ends.length;
   }
@@ -399,8 +403,8 @@
     canvas.fillStyle = colors.soft;
     for (const at of [0, END]) canvas.fillRect(Math.round(x(at)), scroll, 1, height);
     uprights();
+    densities(seen);
     for (const lane of seen) {
-      density(lane);
       spans(lane);
       if (lane.host.viewer) buffer(lane);
       ticksOf(lane);
@@ -460,25 +464,28 @@
   };
 
   /** How much travels to and from a host, where single messages cannot be told apart. */
-  const density = (lane) => {
+  const densities = (seen) => {
     if (!showMessages || arrows) return;
-    const y = lane.base + 7, h = 9, across = Math.ceil((width - gutter) / 2);
-    const bins = lane.bins && lane.bins.length === across ? lane.bins.fill(0) : (lane.bins = new Float32Array(across));
+    const h = 9, across = Math.ceil((width - gutter) / 2);
+    for (const lane of lanes) {
+      lane.bins = lane.bins && lane.bins.length === across ? lane.bins.fill(0) : new Float32Array(across);
+    }
+    const bins = data.hosts.map((_, number) => laneOf[number].bins);
     const first = lowerBound(messages.t, view[0]), last = lowerBound(messages.t, view[1]);
     const scale = across / (view[1] - view[0]);
-    let most = 0;
     for (let i = first; i < last; i++) {
-      if (messages.from[i] !== lane.number && messages.to[i] !== lane.number) continue;
       const bin = Math.min(across - 1, ((messages.t[i] - view[0]) * scale) | 0);
-      bins[bin] += messages.count[i];
-      if (bins[bin] > most) most = bins[bin];
+      bins[messages.from[i]][bin] += messages.count[i];
+      bins[messages.to[i]][bin] += messages.count[i];
     }
-    if (!most) return;
     canvas.fillStyle = colors.density;
-    for (let bin = 0; bin < across; bin++) {
-      if (!bins[bin]) continue;
-      const part = Math.max(1, Math.pow(bins[bin] / most, 0.4) * h);
-      canvas.fillRect(gutter + bin * 2, y + h - part, 2, part);
+    for (const lane of seen) {
+      const y = lane.base + 7, most = lane.bins.reduce((a, b) => Math.max(a, b), 0);
+      for (let bin = 0; bin < across; bin++) {
+        if (!lane.bins[bin]) continue;
+        const part = Math.max(1, Math.pow(lane.bins[bin] / most, 0.4) * h);
+        canvas.fillRect(gutter + bin * 2, y + h - part, 2, part);
+      }
     }
   };
 
@@ -510,8 +517,7 @@
         free[span.row] = to;
       } else {
         // Behind it, as far as the next one in the row lets it.
-        const next = lane.spans.find((other) => other.row === span.row && other.since > span.since && other.since >= until);
-        const room = Math.min(next ? x(next.since) : width, width) - to - 8;
+        const room = Math.min(span.next ? x(span.next.since) : width, width) - to - 8;
         if (room >= textWidth(text)) {
           write(text, to + 4, y + h / 2 + 0.5, colors[style.ink]);
           free[span.row] = to + 6 + textWidth(text);
@@ -643,9 +649,10 @@
   };
   let visible = [];
   const drawMessages = () => {
-    visible = showMessages ? visibleMessages() || [] : [];
+    const found = showMessages ? visibleMessages() : null;
+    visible = found || [];
     const few = visible.length < 250;
-    arrowsNext(showMessages && visible.length > 0);
+    arrowsNext(found !== null);
     for (const i of visible) {
       const { x1, y1, x2, y2, stuck } = ends(i);
       const cargo = CARGO[messages.cargo[i]];
@@ -722,6 +729,8 @@
   const events = (lane) => {
     const visibleOf = [];
     let quiet = 0;
+    // Many hits are a band under the loud ones, few are rings around them.
+    if (!fewHits(lane)) drawHits(lane);
     for (let category = data.categories.length - 1; category >= 0; category--) {
       const list = lane.by[category];
       if (!shown(lane, category)) continue;
@@ -744,7 +753,7 @@
         glyph(canvas, 'violation', x(violation.at), lane.base);
       }
     }
-    drawHits(lane);
+    if (fewHits(lane)) drawHits(lane);
     labels(lane, visibleOf, quiet);
     if (selected && selected.lane === lane && selected.kind === 'event') {
       canvas.strokeStyle = colors.accent;
@@ -755,22 +764,29 @@
     }
   };
 
+  const fewHits = (lane) =>
+    lane.hits.length > 0 && lowerBound(lane.hitTimes, view[1]) - lowerBound(lane.hitTimes, view[0]) < 60;
   const drawHits = (lane) => {
     if (!lane.hits.length) return;
+    const first = lowerBound(lane.hitTimes, view[0]), last = lowerBound(lane.hitTimes, view[1]);
+    const few = fewHits(lane);
     let before = -10;
-    for (let i = lowerBound(lane.hitTimes, view[0]); i < lane.hits.length && lane.hitTimes[i] <= view[1]; i++) {
+    for (let i = first; i < last; i++) {
       const px = x(lane.hitTimes[i]);
       if (px - before < 2) continue;
       before = px;
-      const name = data.categories[lane.category[lane.hits[i]]];
       canvas.fillStyle = colors.hit;
+      if (!few) {
+        canvas.fillRect(px - 1, lane.base - 8, 2, 16);
+        continue;
+      }
       canvas.strokeStyle = colors.ink;
       canvas.lineWidth = 1;
       canvas.beginPath();
       canvas.arc(px, lane.base, 6.5, 0, 2 * Math.PI);
       canvas.fill();
       canvas.stroke();
-      glyph(canvas, name, px, lane.base);
+      glyph(canvas, data.categories[lane.category[lane.hits[i]]], px, lane.base);
     }
   };
 

@@ -445,22 +445,23 @@ fn missing(world: &World, recording: Option<&Recording>) -> Vec<String> {
     let Some(recording) = recording else {
         return vec!["This run was not recorded: only its last events are here.".to_owned()];
     };
-    fn note<T>(missing: &mut Vec<String>, kept: &Newest<T>, what: &str) {
-        if kept.gone() > 0 {
-            missing.push(format!("{} earlier {what} not kept", kept.gone()));
+    fn note<T>(missing: &mut Vec<String>, kept: &Newest<T>, what: &str, at: impl Fn(&T) -> Time) {
+        if let (true, Some(first)) = (kept.gone() > 0, kept.iter().next()) {
+            let before = seconds(at(first));
+            missing.push(format!("{} {what} before {before:.3} s not kept", kept.gone()));
         }
     }
     let mut missing = Vec::new();
     for host in world.hosts() {
         let Some(lane) = recording.lane(host) else { continue };
         let name = world.name(host);
-        note(&mut missing, &lane.loud, &format!("events of {name}"));
-        note(&mut missing, &lane.quiet, &format!("packets, timers and parts of {name}"));
-        note(&mut missing, &lane.conditions, &format!("starts and stops of {name}"));
-        note(&mut missing, &lane.levels, &format!("buffer levels of {name}"));
+        note(&mut missing, &lane.loud, &format!("events of {name}"), |entry| entry.at);
+        note(&mut missing, &lane.quiet, &format!("packets, timers and parts of {name}"), |entry| entry.at);
+        note(&mut missing, &lane.conditions, &format!("starts and stops of {name}"), |(at, _)| *at);
+        note(&mut missing, &lane.levels, &format!("buffer levels of {name}"), |level| level.at);
     }
-    note(&mut missing, &recording.messages, "messages");
-    note(&mut missing, &recording.wires, "cuts and heals");
+    note(&mut missing, &recording.messages, "messages", |message| message.sent);
+    note(&mut missing, &recording.wires, "cuts and heals", |change| change.at);
     missing
 }
 
