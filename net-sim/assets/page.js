@@ -86,7 +86,7 @@
   const CARGO = data.cargos.map((name) => ({
     name,
     color: { RST: 'fault', refused: 'fault', FIN: 'connection', SYN: 'connection', 'SYN+ACK': 'connection',
-      data: 'message' }[name] || 'http',
+      data: 'message', datagram: 'message' }[name] || 'http',
     important: ['RST', 'refused', 'FIN'].includes(name),
   }));
   let longestFlight = 0;
@@ -647,6 +647,7 @@
     const length = Math.min(Math.abs(y2 - y1) * 0.4, 34) * Math.sign(y2 - y1 || 1);
     return { x1, y1, x2: x1, y2: y1 + length, stuck };
   };
+  const related = (a, b) => a === b || (messages.conn[a] !== null && messages.conn[a] === messages.conn[b]);
   let visible = [];
   const drawMessages = () => {
     const found = showMessages ? visibleMessages() : null;
@@ -657,7 +658,7 @@
       const { x1, y1, x2, y2, stuck } = ends(i);
       const cargo = CARGO[messages.cargo[i]];
       const color = stuck ? colors.fault : colors[cargo.color];
-      const chosen = selected && selected.kind === 'message' && messages.conn[selected.index] === messages.conn[i];
+      const chosen = selected && selected.kind === 'message' && related(selected.index, i);
       canvas.globalAlpha = chosen ? 1 : cargo.important || stuck ? 0.95 : few ? 0.75 : 0.4;
       canvas.strokeStyle = canvas.fillStyle = chosen ? colors.accent : color;
       canvas.lineWidth = selected && selected.kind === 'message' && selected.index === i ? 3 : chosen ? 1.6 : 1;
@@ -1140,7 +1141,7 @@
       if (messages.count[i] > 1) {
         rows.push(['burst', `${count(messages.count[i], 'packet')} within ${lasting(messages.span[i])}`]);
       }
-      rows.push(['stream', `number ${messages.conn[i]} of the world; its messages are highlighted`]);
+      if (messages.conn[i] !== null) rows.push(['connection', `number ${messages.conn[i]} of the world, highlighted`]);
       box.append(list(rows), element('div', data.texts[messages.text[i]], 'text'));
     }
     if (thing.kind === 'violation') {

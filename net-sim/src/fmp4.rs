@@ -1,7 +1,8 @@
-//! A reader of fragmented MP4 for the viewer: when the samples of a fragment are, and whether decoding can start
-//! there. It shares nothing with the writer in core.
+//! A reader of fragmented MP4 for the viewer: what a decoder is told, when the samples of a fragment are, and whether
+//! decoding can start there. It shares nothing with the writer in core.
 //!
-//! Source: ISO/IEC 14496-12, sections 8.8 (movie fragments) and 8.16.
+//! Source: ISO/IEC 14496-12, sections 8.8 (movie fragments) and 8.16; ISO/IEC 14496-15, section 5.3.3.1 (avcC);
+//! ISO/IEC 14496-1, section 7.2.6 (esds).
 
 use thiserror::Error;
 
@@ -19,11 +20,30 @@ pub enum Error {
     SampleOutside,
 }
 
+/// What a decoder has to know before the first sample.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Config {
+    /// The parameter sets of H.264.
+    Avc {
+        /// Sequence parameter sets.
+        sps: Vec<Vec<u8>>,
+        /// Picture parameter sets.
+        pps: Vec<Vec<u8>>,
+    },
+    /// AudioSpecificConfig.
+    Aac(Vec<u8>),
+    /// None, or one of another codec.
+    #[default]
+    Unknown,
+}
+
 /// What an initialization segment says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Init {
     /// Ticks per second.
     pub timescale: u32,
+    /// What its decoder is told.
+    pub config: Config,
     default_duration: u32,
     default_size: u32,
     default_flags: u32,
@@ -34,6 +54,8 @@ pub struct Init {
 pub struct Sample {
     /// When it is decoded, in ticks.
     pub dts: u64,
+    /// How much later it is presented, in ticks.
+    pub composition: i64,
     /// How long it lasts, in ticks.
     pub duration: u32,
     /// Whether decoding can start here.
@@ -48,7 +70,8 @@ impl Init {
     /// Reads an initialization segment with one track.
     pub fn parse(file: &[u8]) -> Result<Init, Error> {
         let moov = find(file, "moov")?;
-        let mdhd = find(find(find(moov, "trak")?, "mdia")?, "mdhd")?;
+        let mdia = find(find(moov, "trak")?, "mdia")?;
+        let mdhd = find(mdia, "mdhd")?;
         let timescale = if u8_at(mdhd, 0)? == 1 { u32_at(mdhd, 20)? } else { u32_at(mdhd, 12)? };
         let trex = find(find(moov, "mvex")?, "trex")?;
         if timescale == 0 {
@@ -56,6 +79,7 @@ impl Init {
         }
         Ok(Init {
             timescale,
+            config: config(mdia)?,
             default_duration: u32_at(trex, 12)?,
             default_size: u32_at(trex, 16)?,
             default_flags: u32_at(trex, 20)?,
@@ -105,13 +129,15 @@ impl Init {
             let size = if run.has(0x200) { run.u32()? } else { size } as usize;
             let flags =
                 if run.has(0x400) { run.u32()? } else { first_flags.filter(|_| index == 0).unwrap_or(flags) };
-            if run.has(0x800) {
-                run.skip(4);
-            }
+            let composition = match (run.has(0x800), run.version) {
+                (false, _) => 0,
+                (true, 0) => i64::from(run.u32()?),
+                (true, _) => i64::from(run.u32()?.cast_signed()),
+            };
             if offset.checked_add(size).is_none_or(|end| end > file.len()) {
                 return Err(Error::SampleOutside);
             }
-            out.push(Sample { dts, duration, sync: flags & NON_SYNC == 0, offset, size });
+            out.push(Sample { dts, composition, duration, sync: flags & NON_SYNC == 0, offset, size });
             dts = dts.saturating_add(u64::from(duration));
             offset += size;
         }
@@ -122,6 +148,7 @@ impl Init {
 /// A full box: its flags, and its fields one after the other.
 #[derive(Clone, Copy)]
 struct Fields<'a> {
+    version: u8,
     flags: u32,
     rest: &'a [u8],
 }
@@ -129,7 +156,7 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn of(full_box: &'a [u8]) -> Result<Fields<'a>, Error> {
         let flags = u32_at(full_box, 0)? & 0x00ff_ffff;
-        Ok(Fields { flags, rest: &full_box[4..] })
+        Ok(Fields { version: full_box[0], flags, rest: &full_box[4..] })
     }
 
     fn has(&self, flag: u32) -> bool {
@@ -150,6 +177,69 @@ impl<'a> Fields<'a> {
         let value = u64_at(self.rest, 0)?;
         self.skip(8);
         Ok(value)
+    }
+}
+
+/// The decoder configuration of the first sample entry of a track.
+fn config(mdia: &[u8]) -> Result<Config, Error> {
+    let stsd =
+        match find(mdia, "minf").and_then(|minf| find(minf, "stbl")).and_then(|stbl| find(stbl, "stsd")) {
+            Err(Error::Missing(_)) => return Ok(Config::Unknown),
+            found => found?,
+        };
+    let Some((kind, entry, _)) = next_box(stsd, 8)? else { return Ok(Config::Unknown) };
+    let children = |fields: usize| entry.get(fields..).ok_or(Error::Truncated);
+    match &kind {
+        b"avc1" | b"avc3" => avc(find(children(78)?, "avcC")?),
+        b"mp4a" => Ok(Config::Aac(specific_config(find(children(28)?, "esds")?)?.to_vec())),
+        _ => Ok(Config::Unknown),
+    }
+}
+
+fn avc(record: &[u8]) -> Result<Config, Error> {
+    let mut rest = record.get(5..).ok_or(Error::Truncated)?;
+    let sps = parameter_sets(&mut rest, 0x1f)?;
+    let pps = parameter_sets(&mut rest, 0xff)?;
+    Ok(Config::Avc { sps, pps })
+}
+
+fn parameter_sets(rest: &mut &[u8], count_mask: u8) -> Result<Vec<Vec<u8>>, Error> {
+    let count = u8_at(rest, 0)? & count_mask;
+    *rest = &rest[1..];
+    let mut sets = Vec::new();
+    for _ in 0..count {
+        let len = usize::from(u8_at(rest, 0)?) << 8 | usize::from(u8_at(rest, 1)?);
+        sets.push(rest.get(2..2 + len).ok_or(Error::Truncated)?.to_vec());
+        *rest = &rest[2 + len..];
+    }
+    Ok(sets)
+}
+
+/// The DecoderSpecificInfo inside a DecoderConfigDescriptor inside an ES_Descriptor.
+fn specific_config(esds: &[u8]) -> Result<&[u8], Error> {
+    let mut rest = esds.get(4..).ok_or(Error::Truncated)?;
+    for (tag, fields) in [(3, 3), (4, 13)] {
+        rest = descriptor(rest, tag)?.get(fields..).ok_or(Error::Truncated)?;
+    }
+    descriptor(rest, 5)
+}
+
+/// The body of a descriptor with this tag; its length is written in groups of seven bits.
+fn descriptor(data: &[u8], tag: u8) -> Result<&[u8], Error> {
+    if u8_at(data, 0)? != tag {
+        return Err(Error::Missing("esds"));
+    }
+    let (mut len, mut at) = (0_usize, 1);
+    loop {
+        let byte = u8_at(data, at)?;
+        len = len << 7 | usize::from(byte & 0x7f);
+        at += 1;
+        if byte & 0x80 == 0 {
+            return data.get(at..at + len).ok_or(Error::Truncated);
+        }
+        if at > 5 {
+            return Err(Error::Truncated);
+        }
     }
 }
 
@@ -216,6 +306,9 @@ mod tests {
     fn reads_captured_video() {
         let init = Init::parse(&captured("14-video-init.body")).unwrap();
         assert_eq!(init.timescale, 1_000);
+        let Config::Avc { sps, pps } = &init.config else { panic!("{:?}", init.config) };
+        assert_eq!((sps.len(), pps.len()), (1, 1));
+        assert_eq!(sps[0][..4], [0x67, 0x42, 0xc0, 0x1e]);
         let file = captured("20-video-part-2.body");
         let samples = init.samples(&file).unwrap();
         assert_eq!(samples.len(), 15);
@@ -229,6 +322,7 @@ mod tests {
     #[test]
     fn reads_captured_audio() {
         let init = Init::parse(&captured("34-audio-init.body")).unwrap();
+        assert_eq!(init.config, Config::Aac(vec![0x11, 0x88, 0x56, 0xe5, 0x00]));
         let samples = init.samples(&captured("38-audio-part-0.body")).unwrap();
         assert_eq!(samples.len(), 23);
         assert_eq!(samples.iter().map(|sample| sample.duration).sum::<u32>(), 490);

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::check::Violation;
 use crate::host::Program;
 use crate::net::Way;
-use crate::recording::{Cargo, Condition, Newest, Recording};
+use crate::recording::{Cargo, Condition, Flow, Newest, Recording};
 use crate::trace::{Entry, What};
 use crate::viewer::{Record, Viewer};
 use crate::world::{HostId, World};
@@ -148,7 +148,8 @@ struct Messages {
     span: Vec<u64>,
     from: Vec<usize>,
     to: Vec<usize>,
-    conn: Vec<u64>,
+    /// Which connection of the world; none for datagrams.
+    conn: Vec<Option<u64>>,
     cargo: Vec<usize>,
     count: Vec<u64>,
     bytes: Vec<u64>,
@@ -267,12 +268,14 @@ impl Lane {
 impl Role {
     fn of(world: &World, host: HostId) -> Role {
         let host = &world.hosts[host.index()];
+        let offers = |service| host.services().any(|offered| offered == service);
         match &host.program {
             Program::Viewer(_) => Role::Viewer,
-            Program::Machine { .. } if host.offers(Service::Rtmp) => Role::Origin,
-            Program::Machine { .. } if host.offers(Service::Http) => Role::Edge,
-            Program::Machine { .. } if host.offers(Service::Ovt) => Role::Origin,
-            Program::Machine { .. } if host.name.contains("encoder") => Role::Encoder,
+            _ if offers(Service::Rtmp) => Role::Origin,
+            _ if offers(Service::Http) => Role::Edge,
+            _ if offers(Service::Ovt) => Role::Origin,
+            _ if host.name.starts_with("encoder") => Role::Encoder,
+            Program::Machine { .. } if host.services().next().is_none() => Role::Encoder,
             _ => Role::Other,
         }
     }
@@ -347,7 +350,10 @@ impl Messages {
             messages.span.push(micros(message.last_sent.since(message.sent)));
             messages.from.push(message.from.index());
             messages.to.push(message.to.index());
-            messages.conn.push(message.conn);
+            messages.conn.push(match message.flow {
+                Flow::Connection(number, _) => Some(number),
+                Flow::Datagrams(..) => None,
+            });
             let (cargo, text) = cargo(&message.cargo);
             messages.cargo.push(cargo);
             messages.text.push(texts.place(text));
@@ -512,6 +518,11 @@ fn words(what: &What) -> (Category, String, String) {
         What::Closed(conn, reason) => {
             (Category::Connection, text("closed"), format!("connection {}: {reason:?}", conn.0))
         }
+        What::Datagram(from, port, bytes, hash) => (
+            Category::Bytes,
+            text("datagram"),
+            format!("{bytes} bytes from {from} to port {port}, hash {hash:016x}"),
+        ),
         What::Fault(fault) => (Category::Fault, fault.clone(), String::new()),
         What::Event(event) => {
             let (name, detail) = event_words(event);
@@ -625,11 +636,23 @@ fn cargo(cargo: &Cargo) -> (usize, String) {
         Cargo::Fin => (7, String::new()),
         Cargo::Rst => (8, String::new()),
         Cargo::Refused => (9, String::new()),
+        Cargo::Datagram => (10, String::new()),
     }
 }
 
-const CARGOS: [&str; 10] =
-    ["data", "request", "request given up", "answer", "body", "SYN", "SYN+ACK", "FIN", "RST", "refused"];
+const CARGOS: [&str; 11] = [
+    "data",
+    "request",
+    "request given up",
+    "answer",
+    "body",
+    "SYN",
+    "SYN+ACK",
+    "FIN",
+    "RST",
+    "refused",
+    "datagram",
+];
 
 fn micros(span: core::time::Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)

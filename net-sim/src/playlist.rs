@@ -126,6 +126,23 @@ pub struct Part {
     pub gap: bool,
 }
 
+impl Segment {
+    /// EXT-X-PROGRAM-DATE-TIME in milliseconds since the Unix epoch, if it is there and in UTC.
+    pub fn date_ms(&self) -> Option<i64> {
+        let date = self.date.as_deref()?;
+        let number = |range: core::ops::Range<usize>| date.get(range)?.parse::<i64>().ok();
+        let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+        // The Julian day number, by the formula of Fliegel and Van Flandern.
+        let a = (month - 14) / 12;
+        let days = 1_461 * (year + 4_800 + a) / 4 + 367 * (month - 2 - 12 * a) / 12
+            - 3 * ((year + 4_900 + a) / 100) / 4
+            + day
+            - 32_075;
+        let seconds = number(11..13)? * 3_600 + number(14..16)? * 60 + number(17..19)?;
+        Some(((days - UNIX_DAY) * 86_400 + seconds) * 1_000 + number(20..23)?)
+    }
+}
+
 impl Master {
     /// Reads a multivariant playlist. One without variants is an error.
     pub fn parse(text: &str) -> Result<Master, Error> {
@@ -348,9 +365,21 @@ fn micros(seconds: &str) -> Option<i64> {
     Some(whole * 1_000_000 + digits.parse::<i64>().ok()?)
 }
 
+/// The Julian day number of 1970-01-01.
+const UNIX_DAY: i64 = 2_440_588;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_counted_from_the_epoch() {
+        let ms = |date: &str| Segment { date: Some(date.to_owned()), ..Segment::default() }.date_ms();
+        assert_eq!(ms("1970-01-01T00:00:00.000Z"), Some(0));
+        assert_eq!(ms("2024-02-29T12:00:01.500+00:00"), Some(1_709_208_001_500));
+        assert_eq!(ms("2026-11-21T00:00:00.001Z"), Some(1_795_219_200_001));
+        assert_eq!(ms("yesterday"), None);
+    }
 
     fn captured(name: &str) -> String {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/ome-llhls/");

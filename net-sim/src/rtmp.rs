@@ -40,10 +40,11 @@ impl PublishClient for Rtmp {
 
     fn send_metadata(&mut self, source: &Source) {
         let number = |name: &str, value: f64| (name.to_owned(), Value::Number(value));
-        let mut fields = vec![
-            number("videocodecid", 7.0),
-            number("framerate", f64::from(source.fps.0) / f64::from(source.fps.1)),
-        ];
+        let mut fields = Vec::new();
+        if source.video {
+            fields.push(number("videocodecid", 7.0));
+            fields.push(number("framerate", f64::from(source.fps.0) / f64::from(source.fps.1)));
+        }
         fields.extend(source.audio.map(|_| number("audiocodecid", 10.0)));
         self.publisher.send_metadata(&fields);
     }

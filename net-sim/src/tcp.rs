@@ -16,9 +16,10 @@ use headwater_core::io::{Body, Close, CloseReason, Command, ConnId, Endpoint, In
 use headwater_core::time::Time;
 
 use crate::net::{RETRANSMISSION_MIN, Way};
-use crate::recording::{Cargo, Message};
+use crate::recording::{Cargo, Flow, Message};
 use crate::rng::Rng;
 use crate::trace::{Hash64, What};
+use crate::udp::Underway;
 use crate::world::{Happening, HostId, World};
 
 /// How streams behave, the same for all of them.
@@ -179,6 +180,53 @@ impl Conn {
     }
 }
 
+/// A connection, seen from one of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The host at the other end.
+    pub peer: HostId,
+    /// The port that the server listens on.
+    pub port: u16,
+    /// Whether this end opened it.
+    pub opened: bool,
+    /// Whether HTTP messages travel in it.
+    pub http: bool,
+    /// Whether the process at this end holds it; if not, the kernel only sends what was left.
+    pub held: bool,
+    /// Bytes that this end has to send and that have not left.
+    pub queued: usize,
+    /// Bytes that have left this end and were not acknowledged.
+    pub in_flight: usize,
+}
+
+/// Bytes that were handed over and not acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unsent {
+    /// On the connection that has most of them.
+    pub most: usize,
+    /// On all connections together.
+    pub sum: usize,
+}
+
+impl Conn {
+    /// The ends of it that are on `host`, unless they are gone.
+    pub(crate) fn seen_from(&self, host: HostId) -> impl Iterator<Item = Connection> {
+        let client = (host == self.client.host).then_some((&self.client, self.server_host, true));
+        let server = self.server.as_ref().filter(|end| end.host == host);
+        let server = server.map(|end| (end, self.client.host, false));
+        let is_there = |(end, ..): &(&End, HostId, bool)| end.held || end.state != State::Gone;
+        client.into_iter().chain(server).filter(is_there).map(|(end, peer, opened)| Connection {
+            peer,
+            port: self.port,
+            opened,
+            http: !matches!(end.name, Name::Machine(_)),
+            held: end.held,
+            queued: end.out.queue.iter().map(Segment::len).sum(),
+            in_flight: end.out.in_flight,
+        })
+    }
+}
+
 /// What the kernel has for a process; it waits while the process is stopped.
 #[derive(Debug)]
 pub(crate) enum Signal {
@@ -188,6 +236,7 @@ pub(crate) enum Signal {
     Broken { conn: ConnNo, side: Side, reason: CloseReason },
     Sent { conn: ConnNo, side: Side, bytes: usize },
     Asked(Command),
+    Datagram(Box<Underway>),
 }
 
 /// What happens to streams at a moment.
@@ -328,6 +377,7 @@ impl World {
     pub(crate) fn tcp_signal(&mut self, host: HostId, signal: Signal) {
         match signal {
             Signal::Asked(command) => self.feed(host, Input::Command(command)),
+            Signal::Datagram(datagram) => self.udp_give(host, *datagram),
             Signal::Accepted { conn, service } => self.tcp_give_accepted(host, conn, service),
             Signal::Opened { conn } => self.tcp_give_opened(host, conn),
             Signal::Sent { conn, side, bytes } => self.tcp_give_sent(host, conn, side, bytes),
@@ -704,8 +754,8 @@ impl World {
         let Some(conn) = self.conns.get(&no) else { return };
         let (from, to) = conn.way_from(side);
         let bytes = bytes as u64;
-        let message = Message { sent, last_sent: sent, arrived, from, to, conn: no, cargo, bytes, count: 1 };
-        recording.message(side, message);
+        let flow = Flow::Connection(no, side);
+        recording.message(Message { sent, last_sent: sent, arrived, from, to, flow, cargo, bytes, count: 1 });
     }
 }
 

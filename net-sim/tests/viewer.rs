@@ -3,9 +3,11 @@
 
 mod common;
 
-use common::ll_hls::{Faults, live};
+use common::ll_hls::{Faults, Wrong, live};
 use headwater_core::io::CloseReason;
 use headwater_core::media::Kind;
+use headwater_net_sim::check::{DatesAreTrue, OneContentPerNumber, PartsAreFresh};
+use headwater_net_sim::integrity::{Damage, Mistiming};
 use headwater_net_sim::viewer::{Failure, Fatal, Record, Settings, Trouble};
 use headwater_net_sim::{Checks, Crash, HostId, Latency, Viewer, World, ms, secs};
 
@@ -128,8 +130,69 @@ fn changed_bytes_are_caught_across_servers() {
         world.host("backup", live(Faults { salt, ..Faults::default() }));
         world.viewer("second", Viewer::new("http://backup:8080/live.m3u8"));
         world.run_for(secs(20));
-        let verdict = Checks::safety().verify(&world);
+        let same = OneContentPerNumber::across_servers();
+        let verdict = Checks::none().with(same).verify(&world);
         assert_eq!(verdict.is_ok(), ok, "{verdict:?}");
+        assert_eq!(Checks::safety().verify(&world), Ok(()), "each server by itself is right");
+    }
+}
+
+#[test]
+fn media_that_is_not_as_it_was_made_is_caught() {
+    let found = |wrong| {
+        let faults =
+            Faults { wrong: Some((if wrong == Wrong::Config { 0 } else { 48 }, wrong)), ..Faults::default() };
+        let (mut world, _, viewer) = watch(1, faults);
+        world.run_for(secs(20));
+        let error = Checks::safety().verify(&world).unwrap_err();
+        assert_eq!(error.rule, "frames arrive as they were made", "{wrong:?}");
+        world.watch(viewer).record().troubles[0].1.clone()
+    };
+    let damage = |wrong| match found(wrong) {
+        Trouble::Damaged { kind, what, .. } => (kind, what),
+        other => panic!("{wrong:?}: {other:?}"),
+    };
+    let mistiming = |wrong| match found(wrong) {
+        Trouble::Mistimed { kind, what, .. } => (kind, what),
+        other => panic!("{wrong:?}: {other:?}"),
+    };
+    assert_eq!(damage(Wrong::Byte), (Kind::Video, Damage::Byte(148)));
+    assert_eq!(damage(Wrong::Cut), (Kind::Video, Damage::Length { is: 199, was: 200 }));
+    assert_eq!(damage(Wrong::Units), (Kind::Video, Damage::Units));
+    assert_eq!(damage(Wrong::Stray), (Kind::Video, Damage::Stray(6)));
+    assert_eq!(damage(Wrong::Keys).1, Damage::Key);
+    assert_eq!(damage(Wrong::Config), (Kind::Video, Damage::Config));
+    assert!(matches!(mistiming(Wrong::Moved), (_, Mistiming::Distance { us: 40_000, .. })));
+    assert!(matches!(mistiming(Wrong::Composition).1, Mistiming::Composition { us: -33_333, .. }));
+    assert!(matches!(mistiming(Wrong::Sound(30)), (Kind::Audio, Mistiming::Distance { us: 30_000, .. })));
+}
+
+#[test]
+fn tracks_that_were_never_in_step_are_caught() {
+    let record = after(10, Faults { wrong: Some((0, Wrong::Sound(-60))), ..Faults::default() });
+    assert!(has(&record, |t| matches!(t, Trouble::Mistimed { what: Mistiming::OutOfStep { .. }, .. })));
+    assert!(record.troubles.len() <= 2, "each track says it once: {:?}", record.troubles);
+}
+
+#[test]
+fn stale_parts_are_caught() {
+    for (stale_ms, ok) in [(0, true), (400, false)] {
+        let (mut world, ..) = watch(1, Faults { stale_ms, ..Faults::default() });
+        world.run_for(secs(20));
+        let verdict = Checks::none().with(PartsAreFresh::within(ms(300))).verify(&world);
+        assert_eq!(verdict.is_ok(), ok, "{verdict:?}");
+    }
+}
+
+#[test]
+fn wrong_dates_are_caught() {
+    for (late_ms, ok) in [(0, true), (99, true), (-102, false), (102, false)] {
+        let (mut world, _, viewer) = watch(1, Faults { dated_ms: Some(late_ms), ..Faults::default() });
+        world.run_for(secs(20));
+        let verdict = Checks::none().with(DatesAreTrue::within(ms(100))).verify(&world);
+        assert_eq!(verdict.is_ok(), ok, "{verdict:?}");
+        let dated = world.watch(viewer).record().parts.iter().filter(|part| part.date_off_us.is_some());
+        assert!(dated.count() > 10);
     }
 }
 

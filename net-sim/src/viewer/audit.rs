@@ -77,7 +77,7 @@ fn parts(target_us: i64, segment: &Segment, found: &mut Vec<(u64, String)>) {
 
 /// Dates go on as the segments do, except over a discontinuity; there, too, they do not go back (4.4.4.6).
 fn dates(before: &Segment, after: &Segment, found: &mut Vec<(u64, String)>) {
-    let (from, to) = match (milliseconds(before), milliseconds(after)) {
+    let (from, to) = match (before.date_ms(), after.date_ms()) {
         (Some(from), Some(to)) => (from, to),
         (None, None) => return,
         _ => return found.push((after.msn, "a date is missing".to_owned())),
@@ -86,20 +86,6 @@ fn dates(before: &Segment, after: &Segment, found: &mut Vec<(u64, String)>) {
     if off_ms < -DATE_MS || (off_ms > DATE_MS && before.discontinuity == after.discontinuity) {
         found.push((after.msn, format!("its date is off by {off_ms} ms")));
     }
-}
-
-/// Milliseconds since any day at all: differences within a few months are right.
-fn milliseconds(segment: &Segment) -> Option<i64> {
-    let date = segment.date.as_deref()?;
-    let number = |range: core::ops::Range<usize>| date.get(range)?.parse::<i64>().ok();
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    // The day of the Julian calendar's formula by Fliegel and Van Flandern.
-    let a = (month - 14) / 12;
-    let days = 1_461 * (year + 4_800 + a) / 4 + 367 * (month - 2 - 12 * a) / 12
-        - 3 * ((year + 4_900 + a) / 100) / 4
-        + day;
-    let seconds = number(11..13)? * 3_600 + number(14..16)? * 60 + number(17..19)?;
-    Some((days * 86_400 + seconds) * 1_000 + number(20..23)?)
 }
 
 /// How far a sum of parts may be from what EXTINF says: both are rounded.

@@ -16,6 +16,7 @@ use headwater_core::time::{Deadline, Now, Time, soonest};
 
 use crate::fmp4::{Init, Sample};
 use crate::http::{ClientInput, ClientOutput, HttpClient};
+use crate::integrity::{self, Damage, Timing};
 use crate::mark::Mark;
 use crate::playlist::{Master, Media, Segment};
 use crate::trace::Hash64;
@@ -45,6 +46,9 @@ pub struct Viewer {
     /// What is added to media times after so many discontinuities to get the player's timeline.
     offsets: BTreeMap<u64, i64>,
     playback: Playback,
+    timing: Timing,
+    /// What the wall clock was ahead of the monotonic one when the viewer was started.
+    wall_ahead_us: Option<i64>,
 }
 
 /// A request under way.
@@ -77,6 +81,8 @@ struct Unit {
     independent: bool,
     discontinuity: u64,
     hinted: bool,
+    /// What the playlist says when it begins, if it says so, in milliseconds since the Unix epoch.
+    date_ms: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -124,6 +130,8 @@ impl Viewer {
             tracks: Vec::new(),
             offsets: BTreeMap::new(),
             playback: Playback::Idle,
+            timing: Timing::default(),
+            wall_ahead_us: None,
         }
     }
 
@@ -182,6 +190,7 @@ impl HttpClient for Viewer {
     }
 
     fn handle_timeout(&mut self, now: Now) {
+        self.wall_ahead_us.get_or_insert(now.wall.as_micros() - micros_of(now.mono));
         let now = now.mono;
         let late: Vec<u64> =
             self.loads.iter().filter(|(_, load)| load.deadline() <= now).map(|(id, _)| *id).collect();
@@ -627,7 +636,7 @@ impl Viewer {
                 track.seen.pop_first();
             }
         }
-        let init = track.init.as_ref().map(|(_, init)| *init).unwrap_or_default();
+        let init = track.init.as_ref().map(|(_, init)| init.clone()).unwrap_or_default();
         let samples = match init.samples(bytes) {
             Ok(samples) if init.timescale > 0 => samples,
             Ok(_) => {
@@ -648,8 +657,10 @@ impl Viewer {
         };
         let media_us = micros(first.dts);
         let end_us = micros(last.dts.saturating_add(u64::from(last.duration)));
-        let mark = |sample: &Sample| Mark::find(&bytes[sample.offset..sample.offset + sample.size]);
-        let marks: Vec<Mark> = samples.iter().filter_map(mark).collect();
+        let marks = self.judge(now, kind, unit, &init, &samples, bytes);
+        let wall_us = self.wall_ahead_us.unwrap_or(0) + micros_of(now);
+        let newest = marks.iter().map(|mark| mark.made.as_micros()).max();
+        let begins = marks.first().map(|mark| mark.made.as_micros() + i64::from(mark.composition_us));
         self.record.parts.push(PartSeen {
             at: now,
             kind,
@@ -665,6 +676,8 @@ impl Viewer {
             hash,
             samples: samples.len(),
             marks: marks.first().copied().zip(marks.last().copied()),
+            age_us: newest.map(|made| wall_us - made),
+            date_off_us: unit.date_ms.zip(begins).map(|(date_ms, begins)| date_ms * 1_000 - begins),
         });
         if unit.independent && !first.sync {
             self.record.trouble(now, Trouble::FalselyIndependent { kind, msn: unit.msn, part: unit.part });
@@ -672,6 +685,45 @@ impl Viewer {
         self.count_frames(now, index, &marks);
         let sync = samples.iter().find(|sample| sample.sync).map(|sample| micros(sample.dts));
         self.append(now, index, unit, (media_us, end_us), sync);
+    }
+
+    /// Holds every sample against what its encoder made. Returns the marks of those that have one.
+    fn judge(
+        &mut self,
+        now: Time,
+        kind: Kind,
+        unit: Unit,
+        init: &Init,
+        samples: &[Sample],
+        bytes: &[u8],
+    ) -> Vec<Mark> {
+        let (msn, part) = (unit.msn, unit.part);
+        let micros = |ticks: i64| {
+            i64::try_from(i128::from(ticks) * 1_000_000 / i128::from(init.timescale)).unwrap_or(i64::MAX)
+        };
+        let mut marks = Vec::new();
+        for sample in samples {
+            let data = &bytes[sample.offset..sample.offset + sample.size];
+            let found = match kind {
+                Kind::Video => integrity::sized_units(data).and_then(|units| integrity::picture(&units)),
+                _ => integrity::sound(data),
+            };
+            let whole = found.and_then(|mark| integrity::fits(mark, &init.config).map(|()| mark));
+            match whole {
+                Ok(mark) if mark.key != sample.sync => {
+                    self.record.trouble(now, Trouble::Damaged { kind, msn, part, what: Damage::Key });
+                }
+                Ok(_) => {}
+                Err(what) => self.record.trouble(now, Trouble::Damaged { kind, msn, part, what }),
+            }
+            let Some(mark) = Mark::find(data) else { continue };
+            marks.push(mark);
+            let dts_us = micros(i64::try_from(sample.dts).unwrap_or(i64::MAX));
+            for what in self.timing.frame(mark, dts_us, micros(sample.composition), unit.discontinuity) {
+                self.record.trouble(now, Trouble::Mistimed { kind, msn, part, what });
+            }
+        }
+        marks
     }
 
     /// Places media on the player's timeline and in its buffer. `sync` is where decoding can start in it.
@@ -888,7 +940,8 @@ impl Track {
 
 fn unit(segment: &Segment, part: Option<u32>, declared_us: i64, independent: bool) -> Unit {
     let discontinuity = segment.discontinuity;
-    Unit { msn: segment.msn, part, declared_us, independent, discontinuity, hinted: false }
+    let date_ms = segment.date_ms().filter(|_| part.is_none_or(|part| part == 0));
+    Unit { msn: segment.msn, part, declared_us, independent, discontinuity, hinted: false, date_ms }
 }
 
 /// Where playing starts: at the last independent part that is at least the hold-back from the live edge, or else at
@@ -922,6 +975,10 @@ fn start(playlist: &Media) -> Option<(u64, u32)> {
         }
     }
     earliest_whole.or(earliest_part)
+}
+
+fn micros_of(time: Time) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn us(duration: Duration) -> i64 {

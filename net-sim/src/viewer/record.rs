@@ -8,6 +8,7 @@ use headwater_core::media::Kind;
 use headwater_core::time::Time;
 use thiserror::Error;
 
+use crate::integrity::{Damage, Mistiming};
 use crate::mark::Mark;
 use crate::{fmp4, playlist};
 
@@ -65,6 +66,12 @@ pub struct PartSeen {
     pub samples: usize,
     /// The first and the last mark in it.
     pub marks: Option<(Mark, Mark)>,
+    /// How long ago its newest frame was made, in microseconds, by the clocks that the viewer's and the encoder's
+    /// host had when they were started.
+    pub age_us: Option<i64>,
+    /// How much later than its first frame was made the playlist dates its segment, in microseconds, by the
+    /// encoder's clock; none if it is not the first part or not dated.
+    pub date_off_us: Option<i64>,
 }
 
 /// A media playlist.
@@ -116,6 +123,8 @@ pub struct Jump {
 pub enum Trouble {
     /// The bytes under a number are not those that were there before.
     ContentChanged { kind: Kind, msn: u64, part: u32 },
+    /// The bytes of a frame are not those that were made.
+    Damaged { kind: Kind, msn: u64, part: Option<u32>, what: Damage },
     /// Decoding had to start at a part that does not begin with a key frame.
     BrokenStart { kind: Kind, msn: u64, part: Option<u32> },
     /// A part is called independent and is not.
@@ -126,6 +135,8 @@ pub enum Trouble {
     FramesRepeated { kind: Kind, source: u32, first: u64 },
     /// Media time is missing between two neighbours.
     Hole { kind: Kind, msn: u64, part: Option<u32>, us: i64 },
+    /// A frame's times are not those at which it was made.
+    Mistimed { kind: Kind, msn: u64, part: Option<u32>, what: Mistiming },
     /// Media time comes twice.
     Overlap { kind: Kind, msn: u64, part: Option<u32>, us: i64 },
     /// A playlist ends before, or begins before, where an earlier one did.

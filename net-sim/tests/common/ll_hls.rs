@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use headwater_core::io::{Body, Input, Machine, Output, RequestId, Service};
-use headwater_core::time::{Deadline, Now, Time};
+use headwater_core::time::{Deadline, Now, Time, Wall};
 use headwater_net_sim::Boot;
+use headwater_net_sim::encoder::{Frames, Picture, Source};
 use headwater_net_sim::mark::Mark;
 
 #[derive(Clone, Debug, Default)]
@@ -27,19 +28,52 @@ pub struct Faults {
     pub hole: Option<(u64, u64)>,
     /// The part before which key frames stop.
     pub no_keys_after: Option<u64>,
+    /// What is wrong with the media from this part on.
+    pub wrong: Option<(u64, Wrong)>,
+    /// Media is made so many milliseconds before its part.
+    pub stale_ms: i64,
+    /// Segments are dated so many milliseconds late; not at all if none.
+    pub dated_ms: Option<i64>,
     /// EXT-X-DISCONTINUITY-SEQUENCE is one higher from this part on.
     pub miscounts_from: Option<u64>,
+}
+
+/// What a server can do to media that passes through it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wrong {
+    /// A byte of the last video frame of every part is another one.
+    Byte,
+    /// The last video frame of every part lacks its last byte.
+    Cut,
+    /// NAL units are longer than their length.
+    Units,
+    /// Video has a unit that was never made.
+    Stray,
+    /// Audio is so many milliseconds late.
+    Sound(i64),
+    /// Video has no composition offsets.
+    Composition,
+    /// Both tracks move, without a word.
+    Moved,
+    /// No frame is called a key frame.
+    Keys,
+    /// The initialization segments are those of other parameter sets.
+    Config,
 }
 
 pub struct Server {
     faults: Faults,
     start: Time,
+    wall: Wall,
     held: Vec<(RequestId, String, (u64, u64))>,
     outbox: VecDeque<Output>,
 }
 
 pub const PART: Duration = Duration::from_millis(500);
 const PER_SEGMENT: u64 = 4;
+/// Video is presented one frame after it is decoded.
+const FRAME_US: u32 = 33_333;
+const FRAME_TICKS: u32 = 3_000;
 const FIRST_MSN: u64 = 100;
 /// Parts that exist when the server starts.
 const BEFORE: u64 = 24;
@@ -99,6 +133,12 @@ impl Server {
         );
         for segment in first..=made / PER_SEGMENT {
             let msn = FIRST_MSN + segment - shift;
+            if let Some(late_ms) = self.faults.dated_ms {
+                let presented = if t == 'v' { u64::from(FRAME_US) } else { 0 };
+                let in_us = (segment * PER_SEGMENT * 500_000 + presented) as i64;
+                let ms = self.wall.plus_micros(in_us - (BEFORE * 500_000) as i64).as_millis() + late_ms;
+                text += &format!("#EXT-X-PROGRAM-DATE-TIME:{}\n", date(ms));
+            }
             for part in 0..PER_SEGMENT {
                 let n = segment * PER_SEGMENT + part;
                 if n >= made {
@@ -145,7 +185,8 @@ impl Server {
         }
         let video = path.starts_with("/v");
         if path.ends_with("_init.mp4") {
-            return self.answer(id, 200, init(if video { 90_000 } else { 48_000 }));
+            let wrong = self.wrong(0) == Some(Wrong::Config);
+            return self.answer(id, 200, init(video, wrong));
         }
         if let Some(msn) =
             path.trim_end_matches(".m4s").split("_seg_").nth(1).and_then(|msn| msn.parse::<u64>().ok())
@@ -177,22 +218,58 @@ impl Server {
         }
     }
 
+    fn wrong(&self, n: u64) -> Option<Wrong> {
+        self.faults.wrong.filter(|(at, _)| n >= *at).map(|(_, wrong)| wrong)
+    }
+
     fn part(&self, video: bool, n: u64) -> Bytes {
-        let (scale, frames) = if video { (90_000, 15) } else { (48_000, 24) };
+        let (scale, frames) = if video { (90_000_u32, 15) } else { (48_000, 24) };
+        let wrong = self.wrong(n);
         let moved = self.faults.discontinuity.filter(|(at, _)| n >= *at).map_or(0, |(_, secs)| secs);
         let hole = self.faults.hole.filter(|(at, _)| n >= *at).map_or(0, |(_, parts)| parts);
         let n = n + hole;
-        let start = (n * u64::from(scale) / 2).wrapping_add_signed(moved * i64::from(scale));
+        let moved_ms = match wrong {
+            Some(Wrong::Sound(ms)) if !video => ms,
+            Some(Wrong::Moved) => 40,
+            _ => 0,
+        };
+        let moved = moved * i64::from(scale) + moved_ms * i64::from(scale / 1_000);
+        let start = (n * u64::from(scale) / 2).wrapping_add_signed(moved);
         let keys = self.faults.no_keys_after.is_none_or(|at| n < at);
         let samples: Vec<_> = (0..frames)
             .map(|i| {
-                let mark = Mark { source: u32::from(video), frame: n * frames + i };
-                let mut data = mark.to_bytes();
-                data.push(self.faults.salt);
-                (data, !video || (i == 0 && n.is_multiple_of(2) && keys))
+                let key = !video || (i == 0 && n.is_multiple_of(2) && keys);
+                let at_us = (n * 500_000 + i * 500_000 / frames) as i64;
+                let made_us = at_us - (BEFORE * 500_000) as i64 - self.faults.stale_ms * 1_000;
+                let mark = Mark {
+                    dts_us: at_us as u64,
+                    composition_us: if video { FRAME_US } else { 0 },
+                    made: self.wall.plus_micros(made_us),
+                    len: 200,
+                    format: if video { 0 } else { 3 },
+                    key,
+                    ..Mark::new(2 * u32::from(self.faults.salt) + u32::from(!video), n * frames + i)
+                };
+                let mut data = mark.content();
+                if video {
+                    let slice = if key { [0x65, 0x88] } else { [0x41, 0x9a] };
+                    data.splice(0..0, slice);
+                    match wrong {
+                        Some(Wrong::Byte) if i == 14 => data[150] ^= 1,
+                        Some(Wrong::Cut) if i == 14 => data.truncate(201),
+                        _ => {}
+                    }
+                    let len = data.len() as u32 - u32::from(wrong == Some(Wrong::Units));
+                    data.splice(0..0, len.to_be_bytes());
+                    if wrong == Some(Wrong::Stray) {
+                        data.extend([0, 0, 0, 2, 6, 5]);
+                    }
+                }
+                (data, key && wrong != Some(Wrong::Keys))
             })
             .collect();
-        fragment(start, scale / 2 / frames as u32, &samples)
+        let composition = if video && wrong != Some(Wrong::Composition) { FRAME_TICKS } else { 0 };
+        fragment(start, scale / 2 / frames as u32, composition, &samples)
     }
 }
 
@@ -245,11 +322,24 @@ impl Machine for Ticking {
 /// The server as a host's program.
 pub fn live(faults: Faults) -> Boot {
     Boot::new(move |_, now| {
-        let server =
-            Server { faults: faults.clone(), start: now.mono, held: Vec::new(), outbox: VecDeque::new() };
+        let server = Server {
+            faults: faults.clone(),
+            start: now.mono,
+            wall: now.wall,
+            held: Vec::new(),
+            outbox: VecDeque::new(),
+        };
         Box::new(Ticking(server, now.mono))
     })
     .listen(8080, Service::Http)
+}
+
+/// Worlds begin on the day of this formula, which is the 325th of a year.
+fn date(ms: i64) -> String {
+    let of_day = ms - 1_795_219_200_000;
+    let (day, of_day) = (21 + of_day.div_euclid(86_400_000), of_day.rem_euclid(86_400_000));
+    let (secs, ms) = (of_day / 1_000, of_day % 1_000);
+    format!("2026-11-{day:02}T{:02}:{:02}:{:02}.{ms:03}Z", secs / 3_600, secs / 60 % 60, secs % 60)
 }
 
 fn boxed(kind: &str, body: &[u8]) -> Vec<u8> {
@@ -260,26 +350,41 @@ fn boxed(kind: &str, body: &[u8]) -> Vec<u8> {
     out
 }
 
-fn init(timescale: u32) -> Bytes {
+fn init(video: bool, wrong: bool) -> Bytes {
+    let timescale: u32 = if video { 90_000 } else { 48_000 };
+    let picture = if wrong { Picture::Large } else { Picture::Small };
+    let headers = Frames::new(Source { picture, ..Source::default() }, 0, Wall::from_micros(0));
+    let entry = if video {
+        boxed("avc1", &[&[0; 78][..], &boxed("avcC", &headers.video_header()[5..])].concat())
+    } else {
+        let config = &headers.audio_header()[2..];
+        let mut esds = vec![0, 0, 0, 0, 3, 22, 0, 1, 0, 4, 17];
+        esds.extend([0; 13]);
+        esds.extend([5, 2, config[0], config[1]]);
+        boxed("mp4a", &[&[0; 28][..], &boxed("esds", &esds)].concat())
+    };
+    let stsd = boxed("stsd", &[&[0, 0, 0, 0, 0, 0, 0, 1][..], &entry].concat());
+    let minf = boxed("minf", &boxed("stbl", &stsd));
     let mut mdhd = vec![0; 24];
     mdhd[12..16].copy_from_slice(&timescale.to_be_bytes());
-    let trak = boxed("trak", &boxed("mdia", &boxed("mdhd", &mdhd)));
+    let trak = boxed("trak", &boxed("mdia", &[boxed("mdhd", &mdhd), minf].concat()));
     let mvex = boxed("mvex", &boxed("trex", &[0; 24]));
     boxed("moov", &[trak, mvex].concat()).into()
 }
 
-fn fragment(tfdt: u64, duration: u32, samples: &[(Vec<u8>, bool)]) -> Bytes {
+fn fragment(tfdt: u64, duration: u32, composition: u32, samples: &[(Vec<u8>, bool)]) -> Bytes {
     let mut tfhd = vec![0, 0x02, 0, 0x08, 0, 0, 0, 1];
     tfhd.put_u32(duration);
     let mut time = vec![1, 0, 0, 0];
     time.put_u64(tfdt);
     let moof = |offset: u32| {
-        let mut trun = vec![0, 0, 0x06, 0x01];
+        let mut trun = vec![0, 0, 0x0e, 0x01];
         trun.put_u32(samples.len() as u32);
         trun.put_u32(offset);
         for (data, sync) in samples {
             trun.put_u32(data.len() as u32);
             trun.put_u32(if *sync { 0x0200_0000 } else { 0x0101_0000 });
+            trun.put_u32(composition);
         }
         let traf = [boxed("tfhd", &tfhd), boxed("tfdt", &time), boxed("trun", &trun)].concat();
         boxed("moof", &boxed("traf", &traf))
