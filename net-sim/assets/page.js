@@ -100,6 +100,8 @@
       const next = lane.host.conditions[i + 1];
       const until = next ? next[0] : null;
       if (name === 'running' || until === at) return;
+      // A viewer that goes away is no fault.
+      if (lane.host.viewer && (name === 'down' || name === 'dark')) return;
       lane.spans.push({ kind: name, since: at, until, label: CONDITION_TEXT[name], detail: '', timed: true });
       lane.down.push([at, until === null ? END : until, name]);
     });
@@ -143,6 +145,7 @@
   for (const span of data.spans) {
     laneOf[span.host].spans.push({
       kind: span.failover ? 'failover' : 'pull', since: span.since, until: span.until, timed: span.until === null,
+      silent: span.silent,
       label: streams[span.host].size > 1 ? `${span.stream.split('/').pop()}: ${span.label}` : span.label,
       detail: `${span.stream}\n${span.detail}`,
     });
@@ -150,12 +153,13 @@
   /** Spans that overlap lie in rows of their own, as far as there are rows; the last one takes what is left. */
   const ROWS_MAX = 5;
   for (const lane of lanes) {
-    lane.spans.sort((a, b) => a.since - b.since || (b.until ?? Infinity) - (a.until ?? Infinity));
+    for (const span of lane.spans) span.begin = span.silent ?? span.since;
+    lane.spans.sort((a, b) => a.begin - b.begin || (b.until ?? Infinity) - (a.until ?? Infinity));
     const ends = [], lasts = [];
     for (const span of lane.spans) {
       // A short span needs room for its text: it is written behind it.
       const end = Math.max(span.until ?? Infinity, span.since + END * 0.04);
-      let row = ends.findIndex((free) => free <= span.since);
+      let row = ends.findIndex((free) => free <= span.begin);
       if (row < 0) row = Math.min(ends.length, ROWS_MAX - 1);
       ends[row] = Math.max(ends[row] || 0, end);
       span.row = row;
@@ -263,7 +267,9 @@
   };
   const resize = () => {
     const ratio = window.devicePixelRatio || 1;
-    gutter = stage.clientWidth < 620 ? 92 : 150;
+    canvas.font = BOLD;
+    const longest = Math.max(...lanes.map((lane) => canvas.measureText(lane.name).width), 0);
+    gutter = stage.clientWidth < 620 ? 92 : Math.min(Math.max(120, Math.ceil(longest) + 22), 230);
     for (const [element, context] of [[lanesCanvas, canvas], [overviewCanvas, overview]]) {
       const box = element.getBoundingClientRect();
       element.width = Math.max(1, Math.round(box.width * ratio));
@@ -492,13 +498,22 @@
   const spans = (lane) => {
     const free = new Array(lane.rows).fill(-Infinity);
     lane.drawn = [];
+    lane.written = [];
     for (const span of lane.spans) {
       const until = span.until ?? END;
       if (until < view[0]) continue;
-      if (span.since > view[1]) break;
+      if (span.begin > view[1]) break;
       const left = x(span.since), right = x(until);
       const from = Math.max(left, gutter - 2), to = Math.max(Math.min(right, width + 2), from + 2);
       const y = lane.rowsAt + span.row * ROW + 1, h = ROW - 3, style = SPANS[span.kind];
+      if (span.silent != null) {
+        // No media any more, and not noticed yet.
+        const begin = Math.max(x(span.silent), gutter);
+        canvas.fillStyle = colors[style.ink];
+        canvas.fillRect(begin, y + 3, 1, h - 6);
+        if (left > begin) canvas.fillRect(begin, y + h / 2 - 1, Math.min(left, width) - begin, 2);
+      }
+      if (span.since > view[1]) continue;
       canvas.fillStyle = colors[style.fill];
       canvas.fillRect(from, y, to - from, h);
       if (style.hatch) hatch(from, y, to, h, colors[style.ink]);
@@ -513,16 +528,16 @@
       if (free[span.row] > from) continue;
       canvas.fillStyle = colors[style.ink];
       if (textWidth(text) <= inside) {
-        write(text, from + 6, y + h / 2 + 0.5, colors[style.ink]);
+        lane.written.push([text, from + 6, y + h / 2 + 0.5, colors[style.ink]]);
         free[span.row] = to;
       } else {
         // Behind it, as far as the next one in the row lets it.
-        const room = Math.min(span.next ? x(span.next.since) : width, width) - to - 8;
+        const room = Math.min(span.next ? x(span.next.begin) : width, width) - to - 8;
         if (room >= textWidth(text)) {
-          write(text, to + 4, y + h / 2 + 0.5, colors[style.ink]);
+          lane.written.push([text, to + 4, y + h / 2 + 0.5, colors[style.ink]]);
           free[span.row] = to + 6 + textWidth(text);
         } else if (inside > 40) {
-          write(fitted(text, inside), from + 6, y + h / 2 + 0.5, colors[style.ink]);
+          lane.written.push([fitted(text, inside), from + 6, y + h / 2 + 0.5, colors[style.ink]]);
           free[span.row] = to;
         }
       }
@@ -728,6 +743,8 @@
   };
 
   const events = (lane) => {
+    // Over the messages, or they could not be read.
+    for (const [text, px, py, color] of lane.written) write(text, px, py, color);
     const visibleOf = [];
     let quiet = 0;
     // Many hits are a band under the loud ones, few are rings around them.
@@ -1122,6 +1139,7 @@
       box.append(list([
         ['host', lane.name], ['from', clock(span.since, 6)], ['until', until],
         ['lasts', lasting((span.until ?? END) - span.since)],
+        ...(span.silent != null ? [['no media', `since ${clock(span.silent, 6)}`]] : []),
       ]));
       box.append(element('div', span.detail, 'text'));
       const button = element('button', 'Zoom to it');
@@ -1151,8 +1169,8 @@
     }
   };
   const zoomTo = (span) => {
-    const until = span.until ?? END, room = Math.max(until - span.since, 1e3) * 0.6;
-    look(span.since - room, until + room);
+    const until = span.until ?? END, room = Math.max(until - span.begin, 1e3) * 0.6;
+    look(span.begin - room, until + room);
   };
 
   /** What lies under a point of the lanes: an event, else a span, else a message. */
@@ -1324,8 +1342,8 @@
       .map((span) => ({ kind: 'span', lane, span, at: span.since })));
     const next = following(all);
     if (!next) return;
-    const span = Math.min(view[1] - view[0], Math.max(((next.span.until ?? END) - next.at) * 4, 300e3));
-    const middle = (next.at + (next.span.until ?? END)) / 2;
+    const span = Math.min(view[1] - view[0], Math.max(((next.span.until ?? END) - next.span.begin) * 2.5, 300e3));
+    const middle = (next.span.begin + (next.span.until ?? END)) / 2;
     look(middle - span / 2, middle + span / 2);
     reveal(next.at, next.lane);
   };

@@ -174,6 +174,8 @@ struct PullSpan {
     until: Option<u64>,
     /// Whether it had played before.
     failover: bool,
+    /// Since when there was no media, if that is earlier.
+    silent: Option<u64>,
     stream: String,
     label: String,
     detail: String,
@@ -255,12 +257,13 @@ impl Lane {
         let levels = recorded.map(|lane| lane.levels.iter()).into_iter().flatten();
         let levels = levels.map(|l| (l.at.as_micros(), micros(l.ahead), u8::from(l.playing))).collect();
         let conditions = recorded.map(|lane| lane.conditions.iter()).into_iter().flatten();
+        let closed = conditions.clone().last().filter(|(_, how)| *how == Condition::Down).map(|(at, _)| *at);
         Lane {
             name: world.name(host).to_owned(),
             role: Role::of(world, host),
             conditions: conditions.map(|(at, how)| (at.as_micros(), condition(*how))).collect(),
             events: Events::of(lines, texts),
-            viewer: viewer.map(|viewer| Screen::of(viewer, levels, world.now())),
+            viewer: viewer.map(|viewer| Screen::of(viewer, levels, closed, world.now())),
         }
     }
 }
@@ -315,14 +318,15 @@ impl Events {
 }
 
 impl Screen {
-    fn of(viewer: &Viewer, levels: Vec<(u64, u64, u8)>, now: Time) -> Screen {
+    /// `closed` is when it went away, if it did.
+    fn of(viewer: &Viewer, levels: Vec<(u64, u64, u8)>, closed: Option<Time>, now: Time) -> Screen {
         let record = viewer.record();
         let stalls = record.stalls.iter();
         let mut gaps = Vec::new();
         for (kind, name) in [(Kind::Video, "video"), (Kind::Audio, "audio")] {
             let arrivals = record.parts.iter().filter(|part| part.kind == kind).map(|part| part.at);
             let mut last: Option<Time> = None;
-            for at in arrivals.chain([now]) {
+            for at in arrivals.chain([closed.unwrap_or(now)]) {
                 if let Some(last) = last.filter(|last| at.since(*last) > GAP) {
                     gaps.push((last.as_micros(), at.as_micros(), name));
                 }
@@ -331,7 +335,7 @@ impl Screen {
         }
         Screen {
             levels,
-            stalls: stalls.map(|s| (s.from.as_micros(), s.until.map(Time::as_micros))).collect(),
+            stalls: stalls.map(|s| (s.from.as_micros(), s.until.or(closed).map(Time::as_micros))).collect(),
             gaps,
         }
     }
@@ -402,7 +406,7 @@ fn pull_spans(world: &World) -> Vec<PullSpan> {
         let begin = |key: &StreamKey, failover, detail: String| {
             let label = if failover { "no origin" } else { "no media yet" }.to_owned();
             let (host, stream) = (fact.host.index(), key.to_string());
-            PullSpan { host, since: at, until: None, failover, stream, label, detail }
+            PullSpan { host, since: at, until: None, failover, silent: None, stream, label, detail }
         };
         match &fact.event {
             Event::PullDialled { key, url } => {
@@ -428,9 +432,14 @@ fn pull_spans(world: &World) -> Vec<PullSpan> {
                 let Some(span) = pull.waiting.take().and_then(|place| spans.get_mut(place)) else { continue };
                 span.until = Some(at);
                 let took = milliseconds(at - span.since);
-                span.label =
-                    if span.failover { format!("failover {took}") } else { format!("first media {took}") };
+                let silent = at.saturating_sub(micros(*outage));
                 let outage = milliseconds(micros(*outage));
+                span.silent = Some(silent).filter(|silent| span.failover && *silent < span.since);
+                span.label = match (span.failover, span.silent) {
+                    (false, _) => format!("first media {took}"),
+                    (true, None) => format!("failover {took}"),
+                    (true, Some(_)) => format!("failover {took}, {outage} without media"),
+                };
                 span.detail += &format!("\nplays {url}, joined {joined:?}, {outage} without media");
             }
             Event::PullEnded { key, why } => {

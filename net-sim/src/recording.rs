@@ -46,7 +46,7 @@ impl<T> Newest<T> {
     }
 
     /// Those that are kept, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
         self.kept.iter()
     }
 

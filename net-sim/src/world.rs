@@ -969,6 +969,7 @@ impl World {
             _ => Condition::Running,
         };
         recording.condition(self.now, id, condition);
+        self.record_level(id);
     }
 
     fn record_level(&mut self, id: HostId) {
@@ -976,7 +977,9 @@ impl World {
         let host = &self.hosts[id.index()];
         if let Program::Viewer(viewer) = &host.program {
             let now = host.clock.show(self.now).mono;
-            let level = Level { at: self.now, ahead: viewer.buffered(now), playing: viewer.is_playing() };
+            // What a player that was closed had in its buffer nobody will see.
+            let ahead = if host.running { viewer.buffered(now) } else { Duration::ZERO };
+            let level = Level { at: self.now, ahead, playing: host.running && viewer.is_playing() };
             recording.level(id, level);
         }
     }
