@@ -23,7 +23,8 @@ use crate::world::{HostId, World};
 /// What whoever ran the world has to say about it.
 #[derive(Clone, Debug)]
 pub enum Note {
-    /// A line of the page's head, such as the commit and its hash.
+    /// A line of the page's head, such as the commit and its hash. The seed, the hash, the simulated time and the
+    /// number of events are there without being said; a line of that name takes their place.
     Head {
         /// What is said.
         name: String,
@@ -189,7 +190,7 @@ impl Data {
         let messages = recording.map(|recording| Messages::of(recording, &mut texts)).unwrap_or_default();
         let mut data = Data {
             title: title.to_owned(),
-            head: vec![("seed".to_owned(), format!("{:#x}", world.seed()))],
+            head: Vec::new(),
             violations: Vec::new(),
             marks: Vec::new(),
             end: world.now().as_micros(),
@@ -211,9 +212,17 @@ impl Data {
                 }
             }
         }
-        data.head.push(("simulated".to_owned(), format!("{:.3} s", seconds(world.now()))));
-        data.head.push(("events".to_owned(), world.trace().count().to_string()));
-        data.head.push(("hash".to_owned(), format!("{:016x}", world.trace_hash())));
+        let own = [
+            ("seed", format!("{:#x}", world.seed())),
+            ("simulated", format!("{:.3} s", seconds(world.now()))),
+            ("events", world.trace().count().to_string()),
+            ("hash", format!("{:016x}", world.trace_hash())),
+        ];
+        for (name, value) in own {
+            if !data.head.iter().any(|(known, _)| known == name) {
+                data.head.push((name.to_owned(), value));
+            }
+        }
         data
     }
 }

@@ -12,6 +12,7 @@ use headwater_core::event::Event;
 use headwater_core::io::Service;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
+use headwater_net_sim::check::{NothingLeaks, QueuesBounded};
 use headwater_net_sim::encoder::{self, Mishap, Picture, Source, Target, Timestamps};
 use headwater_net_sim::rtmp::Rtmp;
 use headwater_net_sim::{Boot, Checks, HostId, Latency, Violation, World, ms};
@@ -24,26 +25,21 @@ use crate::servers::{HLS_PORT, OVT_PORT, RTMP_PORT, ServerXml};
 
 /// Plays `script`. When a rule is broken it is played once more up to that moment, to tell the very event.
 pub fn play(script: &Script) -> Report {
-    told(script, || World::new(script.seed)).0
+    let report = Play::new(script, World::new(script.seed)).finish().0;
+    let Some(broken) = &report.broken else { return report };
+    let (exact, _) = Play::exactly(script, World::new(script.seed), broken.noticed).finish();
+    if exact.broken.is_some() { exact } else { report }
 }
 
-/// The same, recorded: the world as it was at the end, or when the rule was broken, for a [page](headwater_net_sim::page)
-/// of it.
+/// Plays `script` with everything recorded, and gives back the world as it was at the end or when a rule was broken:
+/// for a page that shows it.
 pub fn play_recorded(script: &Script) -> (Report, World) {
-    told(script, || {
-        let mut world = World::new(script.seed);
-        world.record();
-        world
-    })
-}
-
-fn told(script: &Script, world: impl Fn() -> World) -> (Report, World) {
-    let (report, end) = Play::new(script, world()).finish();
-    let Some(broken) = &report.broken else { return (report, end) };
-    let since = broken.noticed.since(Time::ZERO).saturating_sub(EVERY);
-    let play = Play { exact_from: Some(Time::ZERO + since), ..Play::new(script, world()) };
-    let (exact, moment) = play.finish();
-    if exact.broken.is_some() { (exact, moment) } else { (report, end) }
+    let mut world = World::new(script.seed);
+    world.record();
+    match Play::new(script, World::new(script.seed)).finish().0.broken {
+        Some(broken) => Play::exactly(script, world, broken.noticed).finish(),
+        None => Play::new(script, world).finish(),
+    }
 }
 
 /// A script that is being played.
@@ -75,6 +71,12 @@ enum Do {
 }
 
 impl<'a> Play<'a> {
+    /// The same as `new`, but from shortly before `noticed` on the checkers look at every event.
+    fn exactly(script: &'a Script, world: World, noticed: Time) -> Play<'a> {
+        let exact_from = Some(Time::ZERO + noticed.since(Time::ZERO).saturating_sub(EVERY));
+        Play { exact_from, ..Play::new(script, world) }
+    }
+
     fn new(script: &'a Script, mut world: World) -> Play<'a> {
         world.link_default(link(&script.link));
         let mut hosts = BTreeMap::new();
@@ -94,7 +96,7 @@ impl<'a> Play<'a> {
         for poller in &script.pollers {
             hosts.insert(poller.name.clone(), world.prober(&poller.name));
         }
-        let mut always = Checks::safety();
+        let mut always = Checks::safety().with(QueuesBounded::default());
         let mut during_faults = Checks::none();
         for rule in &script.rules {
             let checks = if rule.is_about_faults_only() { &mut during_faults } else { &mut always };
@@ -465,9 +467,10 @@ impl Play<'_> {
             };
             let behind_persistent =
                 self.script.edges.iter().any(|other| other.persistent && other.from.contains(&edge.name));
-            let left = self.pulled(host);
-            if left > 0 && !behind_persistent {
-                let what = format!("it still pulls {left} streams that nobody watches");
+            let (left, open) = (self.pulled(host), self.world.census(host).pulls);
+            if left + open > 0 && !behind_persistent {
+                let what =
+                    format!("it still pulls {left} streams that nobody watches, on {open} connections");
                 return Err(self.violation("unused streams are gone in time", &name, what));
             }
         }
@@ -488,6 +491,14 @@ impl Play<'_> {
     }
 
     fn demand_nothing_left(&self) -> Result<(), Violation> {
+        // A persistent pull stays for as long as the edge, and what it pulls from has a client.
+        if self.script.edges.iter().any(|edge| edge.persistent) {
+            return Ok(());
+        }
+        for (name, host) in self.servers() {
+            NothingLeaks::check_host(&self.world, host)
+                .map_err(|what| self.violation("nothing is left when all is quiet", &name, what))?;
+        }
         Ok(())
     }
 }
@@ -518,6 +529,8 @@ fn boot_encoder(script: &Script, plan: &Encoder) -> Boot {
         fps: plan.fps,
         gop: plan.gop,
         audio: plan.audio,
+        b_frames: plan.b_frames,
+        picture: if plan.b_frames > 0 { Picture::Reordered } else { Picture::Small },
         timestamps: if plan.synchronised { Timestamps::Clock } else { Timestamps::Zero },
         ..Source::default()
     };

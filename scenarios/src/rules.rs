@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use headwater_core::event::Event;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
-use headwater_net_sim::check::{EveryFrameOnce, LongestGap, NoFatalError};
+use headwater_net_sim::check::{DatesAreTrue, EveryFrameOnce, LongestGap, NoFatalError, PartsAreFresh};
 use headwater_net_sim::{Checker, HostId, World, ms};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,16 @@ pub enum Rule {
     /// A stream's first part is at a viewer this long after it came.
     FirstPart {
         /// The longest time.
+        ms: u64,
+    },
+    /// A part's newest frame is at a viewer this long after the encoder has made it. For calm times.
+    Fresh {
+        /// The longest time.
+        ms: u64,
+    },
+    /// The date of a segment is the moment at which the encoder made its first frame, give or take this.
+    Dated {
+        /// The largest difference.
         ms: u64,
     },
     /// An edge tries servers no more often than this, over the whole run and for all streams.
@@ -75,6 +85,8 @@ impl Rule {
             Rule::FirstPart { ms: bound } => {
                 Box::new(FirstPartWithin { bound: ms(bound), came: BTreeMap::new() })
             }
+            Rule::Fresh { ms: bound } => Box::new(PartsAreFresh::within(ms(bound))),
+            Rule::Dated { ms: bound } => Box::new(DatesAreTrue::within(ms(bound))),
             Rule::Dials { ref edge, most } => {
                 Box::new(FewDials { edge: edge.clone(), most, place: 0, count: 0 })
             }

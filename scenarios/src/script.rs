@@ -98,6 +98,9 @@ pub struct Encoder {
     pub fps: (u32, u32),
     /// Frames from one key frame to the next.
     pub gop: u32,
+    /// B-frames between two others.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub b_frames: u32,
     /// Samples of sound per second; no sound if none.
     pub audio: Option<u32>,
     /// Whether timestamps count from the epoch, as they do for encoders that are synchronised, or from its start.
@@ -440,6 +443,7 @@ impl Encoder {
             content: 1,
             fps: (30, 1),
             gop: 30,
+            b_frames: 0,
             audio: Some(48_000),
             synchronised: false,
         }
