@@ -150,24 +150,37 @@
       detail: `${span.stream}\n${span.detail}`,
     });
   }
-  /** Spans that overlap lie in rows of their own, as far as there are rows; the last one takes what is left. */
+  /** Spans that overlap lie in rows of their own. When these are full, the others share the last one as bands. */
   const ROWS_MAX = 5;
   for (const lane of lanes) {
     for (const span of lane.spans) span.begin = span.silent ?? span.since;
     lane.spans.sort((a, b) => a.begin - b.begin || (b.until ?? Infinity) - (a.until ?? Infinity));
     const ends = [], lasts = [];
+    lane.bands = [];
     for (const span of lane.spans) {
       // A short span needs room for its text: it is written behind it.
       const end = Math.max(span.until ?? Infinity, span.since + END * 0.04);
       let row = ends.findIndex((free) => free <= span.begin);
-      if (row < 0) row = Math.min(ends.length, ROWS_MAX - 1);
+      if (row < 0 && ends.length >= ROWS_MAX - 1) {
+        const band = lane.bands[lane.bands.length - 1], until = span.until ?? END;
+        if (band && span.begin <= band.until && span.kind === band.kind) {
+          band.until = Math.max(band.until, until);
+          band.count++;
+        } else {
+          lane.bands.push({ kind: span.kind, since: span.begin, until, count: 1 });
+        }
+        span.row = ROWS_MAX - 1;
+        span.crowded = true;
+        continue;
+      }
+      if (row < 0) row = ends.length;
       ends[row] = Math.max(ends[row] || 0, end);
       span.row = row;
       span.next = null;
       if (lasts[row]) lasts[row].next = span;
       lasts[row] = span;
     }
-    lane.rows = ends.length;
+    lane.rows = lane.bands.length ? ROWS_MAX : ends.length;
   }
   const violations = data.violations.map((violation) => ({
     ...violation, lane: lanes.find((lane) => lane.name === violation.host) || null,
@@ -499,6 +512,19 @@
     const free = new Array(lane.rows).fill(-Infinity);
     lane.drawn = [];
     lane.written = [];
+    let bandEnd = -Infinity;
+    for (const band of lane.bands) {
+      if (band.until < view[0] || band.since > view[1]) continue;
+      const from = Math.max(x(band.since), gutter), to = Math.max(Math.min(x(band.until), width), from + 2);
+      const y = lane.rowsAt + (ROWS_MAX - 1) * ROW + 1, style = SPANS[band.kind];
+      canvas.fillStyle = colors[style.fill];
+      canvas.fillRect(from, y, to - from, ROW - 3);
+      const text = `${band.count.toLocaleString('en')} more`;
+      const px = textWidth(text) + 8 < to - from ? from + 4 : to + 4;
+      if (px < bandEnd) continue;
+      lane.written.push([text, px, y + (ROW - 3) / 2 + 0.5, colors[style.ink]]);
+      bandEnd = px + textWidth(text) + 6;
+    }
     for (const span of lane.spans) {
       const until = span.until ?? END;
       if (until < view[0]) continue;
@@ -506,6 +532,13 @@
       const left = x(span.since), right = x(until);
       const from = Math.max(left, gutter - 2), to = Math.max(Math.min(right, width + 2), from + 2);
       const y = lane.rowsAt + span.row * ROW + 1, h = ROW - 3, style = SPANS[span.kind];
+      const chosen = selected && selected.span === span, found = lane.hitSpans && lane.hitSpans.has(span);
+      if (span.crowded) {
+        if (found) outline(from, y, to - from, h, colors.hit);
+        if (chosen) outline(from, y, to - from, h, colors.accent);
+        lane.drawn.push([span, from, to, y, h]);
+        continue;
+      }
       if (span.silent != null) {
         // No media any more, and not noticed yet.
         const begin = Math.max(x(span.silent), gutter);
@@ -520,19 +553,21 @@
       canvas.fillStyle = colors[style.ink];
       canvas.fillRect(left >= gutter - 2 ? from : from - 4, y, 2, h);
       if (span.until !== null && right <= width) canvas.fillRect(right - 2, y, 2, h);
-      if (lane.hitSpans && lane.hitSpans.has(span)) outline(from, y, to - from, h, colors.hit);
-      if (selected && selected.span === span) outline(from, y, to - from, h, colors.accent);
+      if (found) outline(from, y, to - from, h, colors.hit);
+      if (chosen) outline(from, y, to - from, h, colors.accent);
       lane.drawn.push([span, from, to, y, h]);
-      const text = spanText(span);
       const inside = to - from - 10;
       if (free[span.row] > from) continue;
+      const room = Math.min(span.next ? x(span.next.begin) : width, width) - to - 8;
+      const whole = spanText(span), fits = (text) => textWidth(text) <= Math.max(inside, room);
+      // Where there is no room for all of it, what comes before the comma will do.
+      const text = fits(whole) ? whole : whole.split(', ')[0];
       canvas.fillStyle = colors[style.ink];
       if (textWidth(text) <= inside) {
         lane.written.push([text, from + 6, y + h / 2 + 0.5, colors[style.ink]]);
         free[span.row] = to;
       } else {
         // Behind it, as far as the next one in the row lets it.
-        const room = Math.min(span.next ? x(span.next.begin) : width, width) - to - 8;
         if (room >= textWidth(text)) {
           lane.written.push([text, to + 4, y + h / 2 + 0.5, colors[style.ink]]);
           free[span.row] = to + 6 + textWidth(text);

@@ -532,8 +532,12 @@ impl World {
         self.timeout_if_due(host);
     }
 
-    /// Lets the program of `host` read at most `rate` bytes per second; as fast as it can if none.
+    /// Lets the program of `host` read at most `rate` bytes per second; as fast as it can if none. One that does so
+    /// already is left alone.
     pub fn read_rate(&mut self, host: HostId, rate: Option<u64>) {
+        if self.hosts[host.index()].read_rate == rate {
+            return;
+        }
         self.note(host, What::Fault(format!("read rate {rate:?}")));
         self.hosts[host.index()].read_rate = rate;
         let life = self.hosts[host.index()].life;
