@@ -16,7 +16,7 @@ use headwater_core::io::{Body, Close, CloseReason, Command, ConnId, Endpoint, In
 use headwater_core::time::Time;
 
 use crate::net::{RETRANSMISSION_MIN, Way, WireNo};
-use crate::recording::{Cargo, Message};
+use crate::recording::{Cargo, Flow, Message};
 use crate::rng::Rng;
 use crate::trace::{Hash64, What};
 use crate::udp::Underway;
@@ -795,8 +795,8 @@ impl World {
         let Some(conn) = self.conns.get(no) else { return };
         let (from, to) = conn.way_from(side);
         let bytes = bytes as u64;
-        let message = Message { sent, last_sent: sent, arrived, from, to, conn: no, cargo, bytes, count: 1 };
-        recording.message(side, message);
+        let flow = Flow::Connection(no, side);
+        recording.message(Message { sent, last_sent: sent, arrived, from, to, flow, cargo, bytes, count: 1 });
     }
 }
 

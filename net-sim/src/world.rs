@@ -515,8 +515,12 @@ impl World {
         self.timeout_if_due(host);
     }
 
-    /// Lets the program of `host` read at most `rate` bytes per second; as fast as it can if none.
+    /// Lets the program of `host` read at most `rate` bytes per second; as fast as it can if none. One that does so
+    /// already is left alone.
     pub fn read_rate(&mut self, host: HostId, rate: Option<u64>) {
+        if self.hosts[host.index()].read_rate == rate {
+            return;
+        }
         self.note(host, What::Fault(format!("read rate {rate:?}")));
         self.hosts[host.index()].read_rate = rate;
         let life = self.hosts[host.index()].life;
@@ -952,6 +956,7 @@ impl World {
             _ => Condition::Running,
         };
         recording.condition(self.now, id, condition);
+        self.record_level(id);
     }
 
     fn record_level(&mut self, id: HostId) {
@@ -959,7 +964,9 @@ impl World {
         let host = &self.hosts[id.index()];
         if let Program::Viewer(viewer) = &host.program {
             let now = host.clock.show(self.now).mono;
-            let level = Level { at: self.now, ahead: viewer.buffered(now), playing: viewer.is_playing() };
+            // What a player that was closed had in its buffer nobody will see.
+            let ahead = if host.running { viewer.buffered(now) } else { Duration::ZERO };
+            let level = Level { at: self.now, ahead, playing: host.running && viewer.is_playing() };
             recording.level(id, level);
         }
     }
