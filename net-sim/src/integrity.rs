@@ -185,20 +185,23 @@ impl Timing {
     pub fn frame(&mut self, mark: Mark, dts_us: i64, composition_us: i64, epoch: u64) -> Vec<Mistiming> {
         let frame = mark.frame;
         let mut wrong = Vec::new();
-        let late_us = composition_us - i64::from(mark.composition_us);
-        if late_us.abs() > ROUNDING_US {
-            wrong.push(Mistiming::Composition { frame, us: late_us });
-        }
         let (lane, other) = match mark.source & 1 {
             0 => (&mut self.video, &self.audio),
             _ => (&mut self.audio, &self.video),
         };
         let of = (mark.encoder(), mark.run, epoch);
-        let offset_us = dts_us - i64::try_from(mark.dts_us).unwrap_or(i64::MAX);
+        // What counts is when frames are presented. Where two sources meet, decoding may be moved to close the seam.
+        let offset_us = dts_us + composition_us - i64::try_from(mark.pts_us()).unwrap_or(i64::MAX);
         let follows = lane.last.is_some_and(|(last, of_epoch)| {
             (last.source, last.run, of_epoch, last.frame + 1) == (mark.source, mark.run, epoch, frame)
         });
+        let seam = lane.last.is_some() && !follows;
         lane.last = Some((mark, epoch));
+        let late_us = composition_us - i64::from(mark.composition_us);
+        if late_us.abs() > if seam { SEAM_US } else { ROUNDING_US } {
+            wrong.push(Mistiming::Composition { frame, us: late_us });
+            return wrong;
+        }
         match lane.spans.back_mut().filter(|span| span.of == of) {
             Some(span) if (offset_us - span.offset_us).abs() <= ROUNDING_US => {
                 span.from_us = span.from_us.min(mark.dts_us);
@@ -228,6 +231,8 @@ impl Timing {
 
 /// Timestamps are milliseconds on some stretch of the way: two of them together are this inexact.
 const ROUNDING_US: i64 = 2_000;
+/// How far the decoding of a first frame may be moved towards the last one of another source.
+const SEAM_US: i64 = 25_000;
 /// How far the tracks may be apart: both are rounded.
 const STEP_US: i64 = 4_000;
 /// How many spans of a track are remembered, to hold the other one against.

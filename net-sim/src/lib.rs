@@ -40,6 +40,7 @@ pub mod http;
 pub mod integrity;
 pub mod mark;
 pub mod net;
+pub mod ome;
 pub mod playlist;
 pub mod rng;
 pub mod rtmp;
