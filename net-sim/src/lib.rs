@@ -42,6 +42,7 @@ pub mod mark;
 pub mod net;
 pub mod ome;
 pub mod playlist;
+pub mod redis;
 pub mod rng;
 pub mod rtmp;
 mod tcp;

@@ -78,11 +78,7 @@ fn stage(stream: Stream, tamper: Tamper) -> Stage {
     world.link_default(Latency::ms(2).jitter_ms(2));
     let origin = world.host("origin", origin(stream, tamper));
     let seen = Rc::new(RefCell::new(EdgeSeen::default()));
-    let shared = seen.clone();
-    let boot = move |_, now| -> Box<dyn Machine> {
-        Box::new(Edge::new(Pulling::new("app", "stream", &["origin"]), &shared, now))
-    };
-    let edge = world.host("edge", Boot::new(boot));
+    let edge = world.host("edge", Edge::boot(Pulling::new("app", "stream", &["origin"]), &seen));
     Stage { world, origin, edge, seen }
 }
 

@@ -4,11 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use headwater_core::io::Service;
 use headwater_core::media::Kind;
 use headwater_net_sim::encoder::{Source, Timestamps};
 use headwater_net_sim::ome::{Edge, EdgeSeen, OmeIsContent, Origin, Pulling, Stream};
-use headwater_net_sim::{Boot, Checks, Crash, HostId, Latency, Viewer, World, ms, secs};
+use headwater_net_sim::{Checks, Crash, HostId, Latency, Viewer, World, ms, secs};
 use headwater_scenarios::Plan;
 use headwater_scenarios::cluster::{ORIGINS, START, STREAM, edge, encoder, master_url, origin};
 use headwater_scenarios::watching::{demand_every_frame, of};
@@ -16,10 +15,6 @@ use headwater_scenarios::watching::{demand_every_frame, of};
 /// Equal frames from every origin, as from one encoder that feeds them all.
 fn source() -> Source {
     Source { timestamps: Timestamps::Clock, ..Source::with_b_frames() }
-}
-
-fn ome_origin(stream: Stream) -> Boot {
-    Boot::new(move |seed, now| Box::new(Origin::new(stream.clone(), seed, now))).listen(9000, Service::Ovt)
 }
 
 struct BehindOme {
@@ -33,8 +28,8 @@ fn behind_ome(seed: u64, first: Stream, plan: &Plan) -> BehindOme {
     let mut world = World::new(seed);
     world.link_default(Latency::ms(1).jitter_ms(1));
     let second = Stream { begins: Duration::ZERO, ends: None, starts_up: Duration::ZERO, ..first.clone() };
-    let origin_a = world.host(ORIGINS[0], ome_origin(first));
-    world.host(ORIGINS[1], ome_origin(second));
+    let origin_a = world.host(ORIGINS[0], Origin::boot(first));
+    world.host(ORIGINS[1], Origin::boot(second));
     world.host("edge", edge(plan, ORIGINS));
     world.run_for(START);
     let viewer = world.viewer("viewer", Viewer::new(&master_url("edge", STREAM)));
@@ -95,9 +90,7 @@ fn before_ome(seed: u64, source: &Source) -> BeforeOme {
     world.run_for(START);
     let seen = Rc::new(RefCell::new(EdgeSeen::default()));
     let pulling = Pulling { until: Some(secs(60)), ..Pulling::new("live", STREAM, &ORIGINS) };
-    let shared = seen.clone();
-    let boot = Boot::new(move |_, now| Box::new(Edge::new(pulling.clone(), &shared, now)));
-    let edge = world.host("ome-edge", boot);
+    let edge = world.host("ome-edge", Edge::boot(pulling, &seen));
     world.run_for(secs(15));
     BeforeOme { world, origin_a, edge, seen }
 }

@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::packet::{MEDIA, Malformed, Packets, REQUEST, RESPONSE, Unit, message};
 use crate::check::Checker;
 use crate::fmp4::{self, Config};
+use crate::host::Boot;
 use crate::integrity::{self, Damage, Mistiming, Timing};
 use crate::mark::Mark;
 use crate::world::{HostId, World};
@@ -179,6 +180,12 @@ impl Edge {
             epoch: 0,
             outbox: VecDeque::new(),
         }
+    }
+
+    /// A host's program that writes into `seen`, life after life.
+    pub fn boot(pulling: Pulling, seen: &Rc<RefCell<EdgeSeen>>) -> Boot {
+        let seen = seen.clone();
+        Boot::new(move |_, now| Box::new(Edge::new(pulling.clone(), &seen, now)))
     }
 
     fn breach(&mut self, now: Time, breach: Breach) {

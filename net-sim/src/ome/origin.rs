@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::packet::{MEDIA, Packets, RESPONSE, Unit, message, pieces};
 use crate::encoder::{AAC_RATES, Frame, Frames, Picture, Source, Timestamps, audio_config, avc_record};
+use crate::host::Boot;
 use crate::rng::Rng;
 
 /// The stream that an origin has.
@@ -126,6 +127,12 @@ impl Origin {
             next_socket: FIRST_SOCKET,
             outbox: VecDeque::new(),
         }
+    }
+
+    /// A host's program that listens on OVT's usual port.
+    pub fn boot(stream: Stream) -> Boot {
+        let make = move |seed, now| -> Box<dyn Machine> { Box::new(Origin::new(stream.clone(), seed, now)) };
+        Boot::new(make).listen(9_000, Service::Ovt)
     }
 
     fn exists(&self, now: Time) -> bool {
