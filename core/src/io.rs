@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use crate::census::Census;
 use crate::event::Event;
 use crate::time::{Deadline, Now};
 
@@ -212,4 +213,8 @@ pub trait Machine {
     fn poll_output(&mut self) -> Option<Output>;
     /// The earliest moment at which `handle_timeout` has work.
     fn poll_timeout(&self) -> Option<Deadline>;
+    /// What it holds. A model that has nothing to count says nothing.
+    fn census(&self) -> Census {
+        Census::default()
+    }
 }

@@ -10,6 +10,7 @@
 
 #![deny(missing_docs)]
 
+pub mod census;
 pub mod config;
 pub mod event;
 pub mod hls;

@@ -6,6 +6,8 @@ use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use headwater_core::io::Service;
+use headwater_core::limits;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
 
@@ -78,8 +80,13 @@ impl Checks {
 
     /// These and `checker`.
     pub fn with(mut self, checker: impl Checker + 'static) -> Checks {
-        self.0.push(Box::new(checker));
+        self.add(Box::new(checker));
         self
+    }
+
+    /// Adds `checker` to these.
+    pub fn add(&mut self, checker: Box<dyn Checker>) {
+        self.0.push(checker);
     }
 
     /// Asks every checker.
@@ -130,11 +137,19 @@ impl Checker for SequenceNeverGoesBack {
     }
 }
 
-/// A number names one content: for one viewer over time, and for all viewers of one URL path on whatever server.
+/// A number names one content: for one viewer over time, and for all viewers of one URL.
 #[derive(Debug, Default)]
 pub struct OneContentPerNumber {
+    across_servers: bool,
     places: BTreeMap<HostId, usize>,
     contents: BTreeMap<(String, Kind, u64, Option<u32>), u64>,
+}
+
+impl OneContentPerNumber {
+    /// The same for the servers of one path: a number names one content on all of them.
+    pub fn across_servers() -> OneContentPerNumber {
+        OneContentPerNumber { across_servers: true, ..OneContentPerNumber::default() }
+    }
 }
 
 impl Checker for OneContentPerNumber {
@@ -144,11 +159,11 @@ impl Checker for OneContentPerNumber {
 
     fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
         for (host, viewer) in world.viewers() {
-            let path = path_of(viewer.url());
+            let stream = name_of(viewer.url(), self.across_servers);
             let place = self.places.entry(host).or_default();
             for part in viewer.record().parts.iter().skip(*place) {
                 *place += 1;
-                let name = (path.to_owned(), part.kind, part.msn, part.part);
+                let name = (stream.to_owned(), part.kind, part.msn, part.part);
                 let known = *self.contents.entry(name).or_insert(part.hash);
                 if known != part.hash {
                     let number = part.part.map_or(String::new(), |part| format!(" part {part}"));
@@ -379,10 +394,124 @@ impl Checker for LongestGap {
     }
 }
 
-fn path_of(url: &str) -> &str {
+/// No queue grows beyond its bound: neither what a machine has handed over and has not left for its peer, nor what it
+/// keeps.
+///
+/// Answers over HTTP are not counted: nobody gets more of them than he has asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct QueuesBounded {
+    /// The longest recent past that an OVT client can be sent at its start, in bytes. By default as much as a machine
+    /// may keep; whoever knows the media of a world can be stricter.
+    pub history_bytes: usize,
+}
+
+impl Default for QueuesBounded {
+    fn default() -> Self {
+        QueuesBounded { history_bytes: limits::HISTORY_BYTES_MAX + limits::OVT_MEDIA_BYTES_MAX }
+    }
+}
+
+impl QueuesBounded {
+    /// What may be queued for a peer of this service, in bytes.
+    fn bound(&self, service: Option<Service>) -> usize {
+        // A bound is looked at before the next message is added: each holds with one message more.
+        match service {
+            Some(Service::Rtmp) => 2 * limits::UNREAD_ANSWERS_BYTES_MAX,
+            _ => limits::RELAY_QUEUE_HIGH + self.history_bytes + limits::OVT_MEDIA_BYTES_MAX,
+        }
+    }
+
+    fn check_host(&self, world: &World, host: HostId) -> Result<(), String> {
+        for connection in world.connections_of(host).filter(|connection| !connection.http) {
+            let service = if connection.opened { None } else { world.service(host, connection.port) };
+            let bound = self.bound(service);
+            if connection.queued > bound {
+                let (peer, queued) = (world.name(connection.peer), connection.queued);
+                return Err(format!("{queued} bytes are queued for {peer}; the bound is {bound}"));
+            }
+        }
+        let census = world.census(host);
+        let bounds = [
+            ("streams", census.streams, limits::STREAMS_MAX),
+            ("starting pulls", census.starting_pulls, limits::STARTING_PULLS_MAX),
+            ("held describes", census.held_describes, limits::HELD_DESCRIBES_MAX * census.streams),
+            ("waiting requests", census.waiting_requests, limits::NODE_WAITING_REQUESTS_MAX),
+            ("bytes of history", census.history_bytes, self.history_bytes.saturating_mul(census.streams)),
+            ("absent streams", census.absent_streams, limits::ABSENT_STREAMS_MAX),
+            ("ended streams", census.ended_streams, limits::ENDED_STREAMS_MAX),
+            ("outputs", census.outputs, 0),
+        ];
+        match bounds.into_iter().find(|(_, count, bound)| count > bound) {
+            Some((what, count, bound)) => Err(format!("it holds {count} {what}; the bound is {bound}")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Checker for QueuesBounded {
+    fn rule(&self) -> &'static str {
+        "queues are bounded"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for host in world.machines() {
+            self.check_host(world, host).map_err(|what| (world.now(), host, what))?;
+        }
+        Ok(())
+    }
+}
+
+/// Machines hold nothing when there is nothing to do. To be asked once everything is quiet: nobody publishes or plays
+/// any more, and every deadline has passed.
+///
+/// What stays: the names of streams that were absent or have ended ([`Census::held`] leaves them out), and HTTP
+/// connections, which browsers keep open as long as they like.
+///
+/// [`Census::held`]: headwater_core::census::Census::held
+#[derive(Clone, Copy, Debug)]
+pub struct NothingLeaks;
+
+impl NothingLeaks {
+    /// Asks one machine only: what it still holds.
+    pub fn check_host(world: &World, host: HostId) -> Result<(), String> {
+        let held: Vec<String> =
+            world.census(host).held().map(|(what, count)| format!("{count} {what}")).collect();
+        if !held.is_empty() {
+            return Err(format!("it still holds {}", held.join(", ")));
+        }
+        if let Some(open) = world.connections_of(host).find(|connection| !connection.http) {
+            let (peer, port) = (world.name(open.peer), open.port);
+            let how = if open.opened { "to" } else { "from" };
+            return Err(format!("a connection {how} {peer} (port {port}) is still open"));
+        }
+        match world.unanswered(host) {
+            0 => Ok(()),
+            count => Err(format!("{count} requests were never answered")),
+        }
+    }
+}
+
+impl Checker for NothingLeaks {
+    fn rule(&self) -> &'static str {
+        "nothing leaks"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for host in world.machines() {
+            NothingLeaks::check_host(world, host).map_err(|what| (world.now(), host, what))?;
+        }
+        Ok(())
+    }
+}
+
+/// The URL without its query, and without its server if the server does not matter.
+fn name_of(url: &str, across_servers: bool) -> &str {
+    let url = url.split('?').next().unwrap_or(url);
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let path = rest.find('/').map_or("/", |at| &rest[at..]);
-    path.split('?').next().unwrap_or(path)
+    match rest.find('/') {
+        Some(path) if across_servers => &rest[path..],
+        _ => rest,
+    }
 }
 
 const STORY_LINES: usize = 60;

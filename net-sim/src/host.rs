@@ -1,5 +1,6 @@
 //! A host: a computer with a name, clocks, a kernel and at most one running program.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -9,6 +10,7 @@ use headwater_core::time::{Now, Time};
 use crate::clock::Clock;
 use crate::http::{HttpClient, Prober};
 use crate::tcp::{ConnNo, Side, Signal};
+use crate::udp::{MakeUdp, UdpProgram};
 use crate::viewer::Viewer;
 
 /// How a host's program comes to life: at the beginning, and again after a crash.
@@ -22,6 +24,9 @@ pub(crate) type Make = Box<dyn FnMut(u64, Now) -> Box<dyn Machine>>;
 
 impl Boot {
     /// A program made by `make` from a seed, which differs from boot to boot, and the time of its host.
+    ///
+    /// `make` is called for every life of the program. What it captures is what outlives a crash, as a disk does: a
+    /// program that is to lose its state gets nothing of its earlier life, one that keeps some shares it with `make`.
     pub fn new(make: impl FnMut(u64, Now) -> Box<dyn Machine> + 'static) -> Boot {
         Boot { make: Box::new(make), listeners: BTreeMap::new(), down: false }
     }
@@ -46,13 +51,18 @@ pub(crate) enum Program {
         make: Make,
     },
     Prober(Prober),
+    /// None while the process is dead.
+    Udp {
+        program: Option<Box<dyn UdpProgram>>,
+        make: MakeUdp,
+    },
     Viewer(Box<Viewer>),
 }
 
 impl Program {
     pub(crate) fn client(&mut self) -> Option<&mut dyn HttpClient> {
         match self {
-            Program::Machine { .. } => None,
+            Program::Machine { .. } | Program::Udp { .. } => None,
             Program::Prober(prober) => Some(prober),
             Program::Viewer(viewer) => Some(viewer.as_mut()),
         }
@@ -75,6 +85,8 @@ pub(crate) struct Host {
     pub(crate) pending: VecDeque<Signal>,
     /// Bytes per second that the process reads; unlimited if none.
     pub(crate) read_rate: Option<u64>,
+    /// How long the process is busy with each connection that it accepts; no time if none.
+    pub(crate) accept_takes: Option<Duration>,
     pub(crate) read_free_at: Time,
     pub(crate) reading: bool,
     /// When the next timer event of this host is due.
@@ -96,7 +108,7 @@ impl Host {
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         Host {
             name: name.to_owned(),
-            address: Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 1)).wrapping_add(number)),
+            address: Ipv4Addr::from(FIRST_ADDRESS.wrapping_add(number)),
             clock,
             program,
             listeners,
@@ -107,6 +119,7 @@ impl Host {
             life: 0,
             pending: VecDeque::new(),
             read_rate: None,
+            accept_takes: None,
             read_free_at: Time::ZERO,
             reading: false,
             timer: None,
@@ -121,8 +134,30 @@ impl Host {
         if self.running && !self.stopping { self.listeners.get(&port).copied() } else { None }
     }
 
+    /// What is spoken on `port`.
+    pub(crate) fn service(&self, port: u16) -> Option<Service> {
+        self.listeners.get(&port).copied()
+    }
+
+    /// Whether it has a program that offers `service` while it runs.
+    pub(crate) fn offers(&self, service: Service) -> bool {
+        self.listeners.values().any(|offered| *offered == service)
+    }
+
     pub(crate) fn waiting_accepts(&self) -> usize {
         self.pending.iter().filter(|signal| matches!(signal, Signal::Accepted { .. })).count()
+    }
+
+    /// Bytes of datagrams that the process has not read.
+    pub(crate) fn waiting_datagram_bytes(&self) -> usize {
+        let bytes =
+            |signal: &Signal| if let Signal::Datagram(datagram) = signal { datagram.len() } else { 0 };
+        self.pending.iter().map(bytes).sum()
+    }
+
+    /// Whether the process takes its time with what comes.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.read_rate.is_some() || self.accept_takes.is_some()
     }
 
     /// The id of the next accepted connection: odd, as drivers choose them.
@@ -137,3 +172,6 @@ impl Host {
         SocketAddr::new(IpAddr::V4(self.address), port)
     }
 }
+
+/// The address of a world's first host, 10.0.0.1; the others follow.
+pub(crate) const FIRST_ADDRESS: u32 = 0x0a00_0001;

@@ -24,8 +24,9 @@
 //! ```
 //!
 //! The modules, from the ground up: `rng`, `clock`, `trace` know nothing of networks; `net` is wires, `tcp` streams
-//! over them, `http` messages in streams; `host` and `world` put programs on them; `encoder` and `viewer` are the two
-//! ends of a broadcast, `playlist`, `fmp4`, `mark` and `integrity` what the viewer reads with; `check` judges.
+//! and `udp` datagrams over them, `http` messages in streams; `host` and `world` put programs on them; `encoder` and
+//! `viewer` are the two ends of a broadcast, `playlist`, `fmp4`, `mark` and `integrity` what the viewer reads with;
+//! `check` judges.
 
 #![deny(missing_docs)]
 
@@ -41,12 +42,15 @@ pub mod integrity;
 pub mod mark;
 pub mod net;
 pub mod ome;
+pub mod page;
 pub mod playlist;
+mod recording;
 pub mod redis;
 pub mod rng;
 pub mod rtmp;
 mod tcp;
 pub mod trace;
+pub mod udp;
 mod url;
 pub mod viewer;
 mod world;
@@ -55,7 +59,7 @@ pub use check::{Checker, Checks, Violation};
 pub use host::Boot;
 pub use net::{Latency, Link};
 pub use rng::Rng;
-pub use tcp::Tcp;
+pub use tcp::{Connection, Tcp, Unsent};
 pub use viewer::Viewer;
 pub use world::{Crash, Fact, HostId, SHUTDOWN_GRACE, World};
 

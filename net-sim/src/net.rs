@@ -37,13 +37,30 @@ pub struct Link {
     pub latency: Latency,
     /// Bytes per second; unlimited if none.
     pub bandwidth: Option<u64>,
-    /// Of a million packets, how many are lost once, and so come a retransmission later.
+    /// Of a million packets, how many are lost. A datagram is lost for good; what is in a stream comes a
+    /// retransmission later.
     pub loss_ppm: u32,
+    /// Of a million packets, how many take a detour. A datagram is overtaken by later ones; a stream waits for it.
+    pub reorder_ppm: u32,
+    /// How much longer the detour takes.
+    pub reorder_by: Duration,
+    /// Of a million packets, how many come twice. Streams do not show it.
+    pub duplicate_ppm: u32,
+    /// The longest packet, headers included, in bytes: longer datagrams are lost. Streams are cut to fit.
+    pub mtu: usize,
 }
 
 impl From<Latency> for Link {
     fn from(latency: Latency) -> Link {
-        Link { latency, bandwidth: None, loss_ppm: 0 }
+        Link {
+            latency,
+            bandwidth: None,
+            loss_ppm: 0,
+            reorder_ppm: 0,
+            reorder_by: Duration::ZERO,
+            duplicate_ppm: 0,
+            mtu: MTU_ETHERNET,
+        }
     }
 }
 
@@ -56,6 +73,21 @@ impl Link {
     /// The same with `ppm` of a million packets lost.
     pub const fn loss_ppm(self, ppm: u32) -> Link {
         Link { loss_ppm: ppm, ..self }
+    }
+
+    /// The same with `ppm` of a million packets taking `by` longer than the others.
+    pub const fn reorder_ppm(self, ppm: u32, by: Duration) -> Link {
+        Link { reorder_ppm: ppm, reorder_by: by, ..self }
+    }
+
+    /// The same with `ppm` of a million packets coming twice.
+    pub const fn duplicate_ppm(self, ppm: u32) -> Link {
+        Link { duplicate_ppm: ppm, ..self }
+    }
+
+    /// The same for packets of at most `bytes`, headers included.
+    pub const fn mtu(self, bytes: usize) -> Link {
+        Link { mtu: bytes, ..self }
     }
 }
 
@@ -85,12 +117,16 @@ pub(crate) struct Links {
     loopback: Link,
     wires: BTreeMap<(HostId, HostId), Wire>,
     rng: Rng,
+    /// Datagrams draw from a generator of their own, so that they move nothing in streams.
+    datagrams: Rng,
 }
 
 impl Links {
     pub(crate) fn new(rng: Rng) -> Links {
         let loopback = Latency { least: Duration::from_micros(20), jitter: Duration::ZERO };
-        Links { usual: Latency::ms(1).into(), loopback: loopback.into(), wires: BTreeMap::new(), rng }
+        let loopback = Link::from(loopback).mtu(MTU_LOOPBACK);
+        let datagrams = rng.fork("datagrams");
+        Links { usual: Latency::ms(1).into(), loopback, wires: BTreeMap::new(), rng, datagrams }
     }
 
     pub(crate) fn set_usual(&mut self, link: Link) {
@@ -111,22 +147,54 @@ impl Links {
 
     /// When a packet of `bytes` that leaves at `now` is there. The way is open.
     pub(crate) fn arrival(&mut self, now: Time, from: HostId, to: HostId, bytes: usize) -> Time {
-        let usual = if from == to { self.loopback } else { self.usual };
-        let wire = self.wires.entry((from, to)).or_default();
-        let link = wire.own.unwrap_or(usual);
-        let mut left = now;
-        if let Some(rate) = link.bandwidth {
-            let us = (bytes as u64).saturating_mul(1_000_000) / rate.max(1);
-            wire.busy_until = wire.busy_until.max(now) + Duration::from_micros(us);
-            left = wire.busy_until;
-        }
-        let mut there = left + link.latency.least + self.rng.duration(link.latency.jitter);
+        let (link, left) = self.leave(now, from, to, bytes);
+        let mut there = travel(&link, left, &mut self.rng);
         if self.rng.chance(link.loss_ppm) {
             there += RETRANSMISSION_MIN;
         }
         there
     }
+
+    /// When a datagram of `bytes`, headers included, that leaves at `now` is there: once, twice or not at all. The
+    /// way is open.
+    pub(crate) fn datagram(
+        &mut self,
+        now: Time,
+        from: HostId,
+        to: HostId,
+        bytes: usize,
+    ) -> [Option<Time>; 2] {
+        let (link, left) = self.leave(now, from, to, bytes);
+        let rng = &mut self.datagrams;
+        if bytes > link.mtu || rng.chance(link.loss_ppm) {
+            return [None; 2];
+        }
+        let first = travel(&link, left, rng);
+        let second = rng.chance(link.duplicate_ppm).then(|| travel(&link, left, rng));
+        [Some(first), second]
+    }
+
+    /// What a packet of `bytes` is sent over, and when its last byte has left.
+    fn leave(&mut self, now: Time, from: HostId, to: HostId, bytes: usize) -> (Link, Time) {
+        let usual = if from == to { self.loopback } else { self.usual };
+        let wire = self.wires.entry((from, to)).or_default();
+        let link = wire.own.unwrap_or(usual);
+        let Some(rate) = link.bandwidth else { return (link, now) };
+        let us = (bytes as u64).saturating_mul(1_000_000) / rate.max(1);
+        wire.busy_until = wire.busy_until.max(now) + Duration::from_micros(us);
+        (link, wire.busy_until)
+    }
 }
 
+/// When a packet that has left is there.
+fn travel(link: &Link, left: Time, rng: &mut Rng) -> Time {
+    let there = left + link.latency.least + rng.duration(link.latency.jitter);
+    if rng.chance(link.reorder_ppm) { there + link.reorder_by } else { there }
+}
+
+/// The longest packet on an Ethernet, in bytes.
+const MTU_ETHERNET: usize = 1_500;
+/// The longest packet on Linux's loopback interface, in bytes.
+const MTU_LOOPBACK: usize = 65_536;
 /// The first retransmission of a lost segment comes this much later (Linux: TCP_RTO_MIN).
 pub(crate) const RETRANSMISSION_MIN: Duration = Duration::from_millis(200);

@@ -16,8 +16,10 @@ use headwater_core::io::{Body, Close, CloseReason, Command, ConnId, Endpoint, In
 use headwater_core::time::Time;
 
 use crate::net::{RETRANSMISSION_MIN, Way};
+use crate::recording::{Cargo, Message};
 use crate::rng::Rng;
 use crate::trace::{Hash64, What};
+use crate::udp::Underway;
 use crate::world::{Happening, HostId, World};
 
 /// How streams behave, the same for all of them.
@@ -51,7 +53,7 @@ impl Default for Tcp {
 pub(crate) type ConnNo = u64;
 
 /// Which end: the one that opened, or the one that accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
     Client,
     Server,
@@ -178,6 +180,53 @@ impl Conn {
     }
 }
 
+/// A connection, seen from one of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The host at the other end.
+    pub peer: HostId,
+    /// The port that the server listens on.
+    pub port: u16,
+    /// Whether this end opened it.
+    pub opened: bool,
+    /// Whether HTTP messages travel in it.
+    pub http: bool,
+    /// Whether the process at this end holds it; if not, the kernel only sends what was left.
+    pub held: bool,
+    /// Bytes that this end has to send and that have not left.
+    pub queued: usize,
+    /// Bytes that have left this end and were not acknowledged.
+    pub in_flight: usize,
+}
+
+/// Bytes that were handed over and not acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unsent {
+    /// On the connection that has most of them.
+    pub most: usize,
+    /// On all connections together.
+    pub sum: usize,
+}
+
+impl Conn {
+    /// The ends of it that are on `host`, unless they are gone.
+    pub(crate) fn seen_from(&self, host: HostId) -> impl Iterator<Item = Connection> {
+        let client = (host == self.client.host).then_some((&self.client, self.server_host, true));
+        let server = self.server.as_ref().filter(|end| end.host == host);
+        let server = server.map(|end| (end, self.client.host, false));
+        let is_there = |(end, ..): &(&End, HostId, bool)| end.held || end.state != State::Gone;
+        client.into_iter().chain(server).filter(is_there).map(|(end, peer, opened)| Connection {
+            peer,
+            port: self.port,
+            opened,
+            http: !matches!(end.name, Name::Machine(_)),
+            held: end.held,
+            queued: end.out.queue.iter().map(Segment::len).sum(),
+            in_flight: end.out.in_flight,
+        })
+    }
+}
+
 /// What the kernel has for a process; it waits while the process is stopped.
 #[derive(Debug)]
 pub(crate) enum Signal {
@@ -187,6 +236,7 @@ pub(crate) enum Signal {
     Broken { conn: ConnNo, side: Side, reason: CloseReason },
     Sent { conn: ConnNo, side: Side, bytes: usize },
     Asked(Command),
+    Datagram(Box<Underway>),
 }
 
 /// What happens to streams at a moment.
@@ -327,6 +377,7 @@ impl World {
     pub(crate) fn tcp_signal(&mut self, host: HostId, signal: Signal) {
         match signal {
             Signal::Asked(command) => self.feed(host, Input::Command(command)),
+            Signal::Datagram(datagram) => self.udp_give(host, *datagram),
             Signal::Accepted { conn, service } => self.tcp_give_accepted(host, conn, service),
             Signal::Opened { conn } => self.tcp_give_opened(host, conn),
             Signal::Sent { conn, side, bytes } => self.tcp_give_sent(host, conn, side, bytes),
@@ -384,10 +435,13 @@ impl World {
     fn tcp_syn(&mut self, no: ConnNo, attempt: u32) {
         let Some(conn) = self.conns.get(&no) else { return };
         let (from, to) = conn.way_from(Side::Client);
+        let mut arrives = None;
         if self.reaches(from, to) {
             let at = self.links.arrival(self.now(), from, to, 0);
+            arrives = Some(at);
             self.schedule(at, Happening::Tcp(TcpEvent::Syn { conn: no }));
         }
+        self.record_cargo(no, Side::Client, arrives, Cargo::Syn, 0);
         let again = self.now() + SYN_RETRY * 2u32.saturating_pow(attempt.min(16));
         self.schedule(again, Happening::Tcp(TcpEvent::SynRetry { conn: no, attempt: attempt + 1 }));
     }
@@ -442,6 +496,7 @@ impl World {
         if let Some(server) = self.conns.get_mut(&no).and_then(|conn| conn.end(Side::Server)) {
             server.out.last_arrival = server.out.last_arrival.max(at);
         }
+        self.record_cargo(no, Side::Server, Some(at), Cargo::SynAck, 0);
         self.schedule(at, Happening::Tcp(TcpEvent::SynAck { conn: no }));
     }
 
@@ -450,6 +505,7 @@ impl World {
         let (from, to) = conn.way_from(Side::Server);
         if self.reaches(from, to) {
             let at = self.links.arrival(self.now(), from, to, 0);
+            self.record_cargo(no, Side::Server, Some(at), Cargo::Refused, 0);
             let event = TcpEvent::Refused { conn: no, reason: CloseReason::Refused };
             self.schedule(at, Happening::Tcp(event));
         }
@@ -481,9 +537,12 @@ impl World {
         if way == Way::Open && end.out.stuck.is_empty() {
             let there = self.links.arrival(now, from, to, segment.len()).max(end.out.last_arrival);
             end.out.last_arrival = there;
+            self.record_message(no, side, Some(there), &segment);
             let event = TcpEvent::Arrive { conn: no, to: side.other(), number, segment };
             return self.schedule(there, Happening::Tcp(event));
         }
+        self.record_message(no, side, None, &segment);
+        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
         end.out.stuck.insert(number, segment);
         if way == Way::Cut {
             self.tcp_start_retrying(no, side);
@@ -533,6 +592,7 @@ impl World {
         end.out.last_arrival = there;
         let number = end.out.next;
         end.out.next += 1;
+        self.record_message(no, side, Some(there), &Segment::Rst);
         let event = TcpEvent::Arrive { conn: no, to: side.other(), number, segment: Segment::Rst };
         self.schedule(there, Happening::Tcp(event));
     }
@@ -676,6 +736,26 @@ impl World {
         if bytes > 0 {
             self.tcp_acked(no, side, bytes);
         }
+    }
+}
+
+/// For the recording, if there is one.
+impl World {
+    fn record_message(&mut self, no: ConnNo, side: Side, arrived: Option<Time>, segment: &Segment) {
+        if self.recording.is_some() {
+            self.record_cargo(no, side, arrived, Cargo::of(segment), segment.len());
+        }
+    }
+
+    /// `cargo` leaves `side` now; `arrived` is when it will be there, none if it gets stuck.
+    fn record_cargo(&mut self, no: ConnNo, side: Side, arrived: Option<Time>, cargo: Cargo, bytes: usize) {
+        let Some(recording) = &mut self.recording else { return };
+        let sent = self.now;
+        let Some(conn) = self.conns.get(&no) else { return };
+        let (from, to) = conn.way_from(side);
+        let bytes = bytes as u64;
+        let message = Message { sent, last_sent: sent, arrived, from, to, conn: no, cargo, bytes, count: 1 };
+        recording.message(side, message);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use core::fmt;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use headwater_core::event::Event;
 use headwater_core::io::{CloseReason, ConnId, RequestId, Service};
@@ -73,6 +74,8 @@ pub enum What {
     Accepted(ConnId, Service),
     /// It heard that a connection is over.
     Closed(ConnId, CloseReason),
+    /// A datagram arrived: from whom, on which port, how many bytes, and their hash.
+    Datagram(SocketAddr, u16, usize, u64),
     /// The operator, or fate, did something to it.
     Fault(String),
     /// Its program said something.

@@ -6,17 +6,20 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::Ipv4Addr;
 
+use headwater_core::census::Census;
 use headwater_core::event::Event;
 use headwater_core::io::{Command, ConnId, Endpoint, Input, Machine, Output, RequestId, Service};
 use headwater_core::time::{Deadline, Now, Time, Wall};
 
 use crate::clock::Clock;
-use crate::host::{Boot, Host, Program};
+use crate::host::{Boot, FIRST_ADDRESS, Host, Program};
 use crate::http::{Answer, ClientInput, Exchange, HttpClient, Prober};
 use crate::net::{Link, Links, Way};
+use crate::recording::{Condition, Level, Recording, WireChange};
 use crate::rng::Rng;
-use crate::tcp::{Conn, ConnNo, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent};
-use crate::trace::{Trace, What};
+use crate::tcp::{Conn, ConnNo, Connection, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent, Unsent};
+use crate::trace::{Entry, Trace, What};
+use crate::udp::{Udp, UdpProgram, Underway};
 use crate::url;
 use crate::viewer::Viewer;
 
@@ -60,6 +63,7 @@ pub(crate) enum Happening {
     ShutdownOver { host: HostId, life: u64 },
     Tcp(TcpEvent),
     Timer { host: HostId },
+    Datagram(Box<Underway>),
 }
 
 #[derive(Debug)]
@@ -93,7 +97,7 @@ impl Ord for Scheduled {
 pub struct World {
     seed: u64,
     rng: Rng,
-    now: Time,
+    pub(crate) now: Time,
     wall_start: Wall,
     queue: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
@@ -102,6 +106,7 @@ pub struct World {
     dns: BTreeMap<String, Option<HostId>>,
     pub(crate) links: Links,
     pub(crate) tcp: Tcp,
+    pub(crate) udp: Udp,
     pub(crate) cuts: Rng,
     pub(crate) conns: BTreeMap<ConnNo, Conn>,
     pub(crate) next_conn: ConnNo,
@@ -111,6 +116,7 @@ pub struct World {
     wakes: Rng,
     trace: Trace,
     facts: Vec<Fact>,
+    pub(crate) recording: Option<Box<Recording>>,
 }
 
 /// Building.
@@ -130,6 +136,7 @@ impl World {
             dns: BTreeMap::new(),
             links: Links::new(rng.fork("links")),
             tcp: Tcp::default(),
+            udp: Udp::default(),
             cuts: rng.fork("cuts"),
             conns: BTreeMap::new(),
             next_conn: 0,
@@ -139,8 +146,17 @@ impl World {
             wakes: rng.fork("wakes"),
             trace: Trace::new(),
             facts: Vec::new(),
+            recording: None,
             rng,
         }
+    }
+
+    /// Keeps from now on what [`page`](crate::page::page) shows, within bounds. What happens, and the hash of it, is
+    /// the same as without.
+    pub fn record(&mut self) {
+        self.recording = Some(Box::new(Recording::new()));
+        let all: Vec<HostId> = self.hosts().collect();
+        all.into_iter().for_each(|host| self.record_condition(host));
     }
 
     /// A host called `name` on which the machine of `boot` runs from now on. Its monotonic clock starts anywhere.
@@ -152,6 +168,22 @@ impl World {
         if !boot.down {
             self.boot(host);
         }
+        self.record_condition(host);
+        host
+    }
+
+    /// A host called `name` on which a program that speaks UDP runs from now on. `make` makes it as that of
+    /// [`Boot::new`] does. Its monotonic clock starts anywhere.
+    pub fn udp_host(
+        &mut self,
+        name: &str,
+        make: impl FnMut(u64, Now) -> Box<dyn UdpProgram> + 'static,
+    ) -> HostId {
+        let mono = Time::from_micros(self.rng.fork(name).below(MONO_START_US_MAX));
+        let clock = Clock::new(mono, self.wall_start);
+        let host =
+            self.add(name, clock, Program::Udp { program: None, make: Box::new(make) }, BTreeMap::new());
+        self.boot(host);
         host
     }
 
@@ -160,6 +192,7 @@ impl World {
         let clock = Clock::new(self.now, self.wall_start);
         let host = self.add(name, clock, Program::Viewer(Box::new(viewer)), BTreeMap::new());
         self.hosts[host.index()].running = true;
+        self.record_condition(host);
         self.timeout(host);
         host
     }
@@ -169,6 +202,7 @@ impl World {
         let clock = Clock::new(self.now, self.wall_start);
         let host = self.add(name, clock, Program::Prober(Prober::default()), BTreeMap::new());
         self.hosts[host.index()].running = true;
+        self.record_condition(host);
         host
     }
 
@@ -225,10 +259,7 @@ impl World {
 
     /// Lets time go by until `moment`, including what happens then.
     pub fn run_until(&mut self, moment: Time) {
-        while self.queue.peek().is_some_and(|Reverse(next)| next.at <= moment) {
-            self.step();
-        }
-        self.now = self.now.max(moment);
+        while self.step_until(moment) {}
     }
 
     /// Lets time go by until `done` holds, for `longest` at most. Returns whether it held.
@@ -244,6 +275,15 @@ impl World {
         true
     }
 
+    /// Lets the next event happen if it is due by `moment`. Returns false if there is none; then it is `moment`.
+    pub fn step_until(&mut self, moment: Time) -> bool {
+        if self.queue.peek().is_some_and(|Reverse(next)| next.at <= moment) {
+            return self.step();
+        }
+        self.now = self.now.max(moment);
+        false
+    }
+
     /// Lets the next event happen. Returns false if there is none.
     pub fn step(&mut self) -> bool {
         let Some(Reverse(next)) = self.queue.pop() else { return false };
@@ -256,6 +296,7 @@ impl World {
                 }
             }
             Happening::Tcp(event) => self.tcp_event(event),
+            Happening::Datagram(datagram) => self.udp_arrived(*datagram),
             Happening::Timer { host } => self.timer(host, next.at),
         }
         true
@@ -289,6 +330,11 @@ impl World {
         self.hosts[host.index()].running
     }
 
+    /// Whether the program of `host` is stopped where it is (SIGSTOP).
+    pub fn is_paused(&self, host: HostId) -> bool {
+        self.hosts[host.index()].paused
+    }
+
     /// Every host.
     pub fn hosts(&self) -> impl Iterator<Item = HostId> {
         (0..self.hosts.len()).map(|number| HostId(u32::try_from(number).expect("counted in u32")))
@@ -297,6 +343,47 @@ impl World {
     /// Connections of which at least one end is known to a kernel or a process.
     pub fn connections(&self) -> usize {
         self.conns.len()
+    }
+
+    /// The connections that the process of `host` holds, in the order in which they were made.
+    pub fn connections_of(&self, host: HostId) -> impl Iterator<Item = Connection> {
+        self.conns.values().flat_map(move |conn| conn.seen_from(host)).filter(|seen| seen.held)
+    }
+
+    /// What the kernel of `host` has taken from its process, or from one that is dead, and was not acknowledged.
+    pub fn unsent(&self, host: HostId) -> Unsent {
+        let each = self.conns.values().flat_map(|conn| conn.seen_from(host));
+        each.fold(Unsent::default(), |unsent, seen| {
+            let bytes = seen.queued + seen.in_flight;
+            Unsent { most: unsent.most.max(bytes), sum: unsent.sum + bytes }
+        })
+    }
+
+    /// HTTP requests that the process of `host` has heard of and not answered.
+    pub fn unanswered(&self, host: HostId) -> usize {
+        self.exchanges.values().filter(|exchange| exchange.asked_of(host)).count()
+    }
+
+    /// What the machine on `host` says that it holds; nothing if none runs there.
+    pub fn census(&self, host: HostId) -> Census {
+        match &self.hosts[host.index()].program {
+            Program::Machine { machine: Some(machine), .. } => machine.census(),
+            _ => Census::default(),
+        }
+    }
+
+    /// What the program of `host` speaks on `port`, if it listens there when it runs.
+    pub fn service(&self, host: HostId, port: u16) -> Option<Service> {
+        self.hosts[host.index()].service(port)
+    }
+
+    /// Every host on which a machine is alive.
+    pub fn machines(&self) -> impl Iterator<Item = HostId> {
+        let runs = |id: &HostId| {
+            let host = &self.hosts[id.index()];
+            host.running && matches!(host.program, Program::Machine { .. })
+        };
+        self.hosts().filter(runs)
     }
 
     /// Everything that programs said so far, in order.
@@ -395,6 +482,7 @@ impl World {
                 self.hosts[host.index()].powered = false;
             }
         }
+        self.record_condition(host);
     }
 
     /// Starts the program of `host` anew; if it is alive it is killed first.
@@ -415,6 +503,7 @@ impl World {
         self.note(host, What::Fault("shutdown".to_owned()));
         let life = self.hosts[host.index()].life;
         self.hosts[host.index()].stopping = true;
+        self.record_condition(host);
         self.schedule(self.now + SHUTDOWN_GRACE, Happening::ShutdownOver { host, life });
         self.signal(host, life, Signal::Asked(Command::Shutdown));
     }
@@ -424,6 +513,7 @@ impl World {
     pub fn pause(&mut self, host: HostId) {
         self.note(host, What::Fault("pause".to_owned()));
         self.hosts[host.index()].paused = true;
+        self.record_condition(host);
     }
 
     /// Lets the stopped program of `host` go on (SIGCONT): it finds everything that came in the meantime.
@@ -432,6 +522,7 @@ impl World {
         if !core::mem::take(&mut self.hosts[host.index()].paused) {
             return;
         }
+        self.record_condition(host);
         // Whether a program that wakes up looks at its timers or at its sockets first is chance.
         if self.wakes.below(2) == 0 {
             self.timeout_if_due(host);
@@ -445,6 +536,15 @@ impl World {
     pub fn read_rate(&mut self, host: HostId, rate: Option<u64>) {
         self.note(host, What::Fault(format!("read rate {rate:?}")));
         self.hosts[host.index()].read_rate = rate;
+        let life = self.hosts[host.index()].life;
+        self.read(host, life);
+    }
+
+    /// Lets the program of `host` be busy for `takes` with each connection that it accepts. What comes meanwhile
+    /// waits; when as many connections wait as [`Tcp::backlog`] says, the kernel answers no more of them.
+    pub fn accept_takes(&mut self, host: HostId, takes: Option<Duration>) {
+        self.note(host, What::Fault(format!("accepting takes {takes:?}")));
+        self.hosts[host.index()].accept_takes = takes;
         let life = self.hosts[host.index()].life;
         self.read(host, life);
     }
@@ -473,18 +573,23 @@ impl World {
     /// Cuts the wire from `from` to `to`; the other direction is left as it is.
     pub fn partition_one_way(&mut self, from: HostId, to: HostId) {
         self.note(from, What::Fault(format!("cut to {}", self.name(to))));
-        self.links.set_way(from, to, Way::Cut);
+        self.set_way(from, to, Way::Cut);
         self.tcp_cut(from, to);
+        self.udp_cut(from, to);
     }
 
     /// Mends whatever is cut or held between `a` and `b`. What was lost comes with the next retransmission, what
-    /// was held comes at once.
+    /// was held comes at once. Wires that are well are left alone.
     pub fn heal(&mut self, a: HostId, b: HostId) {
+        if [(a, b), (b, a)].iter().all(|(from, to)| self.links.way(*from, *to) == Way::Open) {
+            return;
+        }
         for (from, to) in [(a, b), (b, a)] {
             let held = self.links.way(from, to) == Way::Held;
-            self.links.set_way(from, to, Way::Open);
+            self.set_way(from, to, Way::Open);
             if held {
                 self.tcp_release(from, to);
+                self.udp_release(from, to);
             }
         }
         self.note(a, What::Fault(format!("heal to {}", self.name(b))));
@@ -507,12 +612,19 @@ impl World {
     /// Keeps back whatever travels between `a` and `b`, in both directions, until [`World::heal`].
     pub fn hold(&mut self, a: HostId, b: HostId) {
         self.note(a, What::Fault(format!("hold to {}", self.name(b))));
-        self.links.set_way(a, b, Way::Held);
-        self.links.set_way(b, a, Way::Held);
+        self.set_way(a, b, Way::Held);
+        self.set_way(b, a, Way::Held);
     }
 
     fn others(&self, host: HostId) -> Vec<HostId> {
         self.hosts().filter(|other| *other != host).collect()
+    }
+
+    fn set_way(&mut self, from: HostId, to: HostId, way: Way) {
+        self.links.set_way(from, to, way);
+        if let Some(recording) = &mut self.recording {
+            recording.wire(WireChange { at: self.now, from, to, way });
+        }
     }
 }
 
@@ -525,6 +637,9 @@ impl World {
     }
 
     pub(crate) fn note(&mut self, host: HostId, what: What) {
+        if let Some(recording) = &mut self.recording {
+            recording.entry(Entry { number: self.trace.count(), at: self.now, host, what: what.clone() });
+        }
         self.trace.add(self.now, host, what);
     }
 
@@ -534,7 +649,8 @@ impl World {
         }
         let by_address = || {
             let address: Ipv4Addr = name.parse().ok()?;
-            self.hosts().find(|id| self.hosts[id.index()].address == address)
+            let number = u32::from(address).checked_sub(FIRST_ADDRESS)?;
+            (u64::from(number) < self.hosts.len() as u64).then_some(HostId(number))
         };
         self.names.get(name).copied().or_else(by_address)
     }
@@ -551,7 +667,7 @@ impl World {
         if !host.running || host.life != life {
             return;
         }
-        let busy = host.read_rate.is_some() && host.read_free_at > now;
+        let busy = host.is_slow() && host.read_free_at > now;
         if host.paused || busy || !host.pending.is_empty() {
             host.pending.push_back(signal);
             return self.read_later(id);
@@ -568,7 +684,7 @@ impl World {
             if !host.running || host.paused || host.life != life {
                 return;
             }
-            if host.read_rate.is_some() && host.read_free_at > now {
+            if host.is_slow() && host.read_free_at > now {
                 return self.read_later(id);
             }
             let Some(signal) = host.pending.pop_front() else { return };
@@ -578,7 +694,7 @@ impl World {
 
     fn read_later(&mut self, id: HostId) {
         let host = &mut self.hosts[id.index()];
-        if host.paused || host.reading || host.read_rate.is_none() {
+        if host.paused || host.reading || !host.is_slow() {
             return;
         }
         host.reading = true;
@@ -588,10 +704,20 @@ impl World {
 
     fn take(&mut self, id: HostId, signal: Signal) {
         let host = &mut self.hosts[id.index()];
-        if let (Some(rate), Signal::Arrived { segment: Segment::Data(bytes), .. }) = (host.read_rate, &signal)
-        {
-            let us = (bytes.len() as u64).saturating_mul(1_000_000) / rate.max(1);
-            host.read_free_at = self.now.max(host.read_free_at) + Duration::from_micros(us);
+        let bytes = match &signal {
+            Signal::Arrived { segment: Segment::Data(bytes), .. } => bytes.len(),
+            Signal::Datagram(datagram) => datagram.len(),
+            _ => 0,
+        };
+        let busy = match (&signal, host.read_rate, host.accept_takes) {
+            (Signal::Accepted { .. }, _, Some(takes)) => takes,
+            (_, Some(rate), _) => {
+                Duration::from_micros((bytes as u64).saturating_mul(1_000_000) / rate.max(1))
+            }
+            _ => Duration::ZERO,
+        };
+        if !busy.is_zero() {
+            host.read_free_at = self.now.max(host.read_free_at) + busy;
         }
         self.tcp_signal(id, signal);
     }
@@ -685,6 +811,7 @@ impl World {
             assert!(outputs < OUTPUTS_MAX, "{} asks without end", self.name(id));
             self.http_output(id, output);
         }
+        self.record_level(id);
         self.arm(id);
     }
 
@@ -695,12 +822,13 @@ impl World {
         }
         match &mut host.program {
             Program::Machine { machine, .. } => machine.as_ref()?.poll_timeout(),
+            Program::Udp { program, .. } => program.as_ref()?.poll_timeout(),
             program => program.client()?.poll_timeout(),
         }
     }
 
     /// Sees to it that the host's next deadline is in the queue.
-    fn arm(&mut self, id: HostId) {
+    pub(crate) fn arm(&mut self, id: HostId) {
         let Some(deadline) = self.deadline(id) else { return };
         let host = &mut self.hosts[id.index()];
         let at = host.clock.moment_of(deadline.at).max(self.now);
@@ -747,6 +875,10 @@ impl World {
             client.handle_timeout(now);
             return self.drain_client(id);
         }
+        if let Some(program) = self.udp_program(id) {
+            program.handle_timeout(now);
+            return self.udp_drain(id);
+        }
         if let Some(mut machine) = self.take_machine(id) {
             machine.handle_timeout(now);
             self.drain(id, machine);
@@ -758,13 +890,22 @@ impl World {
         let host = &mut self.hosts[id.index()];
         let mut seeds = self.rng.fork(&host.name).fork("boot");
         let seed = (0..=host.life).map(|_| seeds.number()).last().unwrap_or(0);
-        let Program::Machine { make, .. } = &mut host.program else {
-            panic!("{} is not a machine and cannot be started again", host.name);
-        };
-        let machine = make(seed, now);
         host.powered = true;
         host.running = true;
-        self.drain(id, machine);
+        self.record_condition(id);
+        match &mut self.hosts[id.index()].program {
+            Program::Machine { make, .. } => {
+                let machine = make(seed, now);
+                self.drain(id, machine);
+            }
+            Program::Udp { program, make } => {
+                *program = Some(make(seed, now));
+                self.udp_drain(id);
+            }
+            Program::Prober(_) | Program::Viewer(_) => {
+                panic!("{} is not a machine and cannot be started again", self.name(id));
+            }
+        }
     }
 
     fn end_process(&mut self, id: HostId, how: Orphan) {
@@ -781,7 +922,12 @@ impl World {
         host.conns.clear();
         host.timer = None;
         host.reading = false;
+        self.record_condition(id);
         self.take_machine(id);
+        if let Program::Udp { program, .. } = &mut self.hosts[id.index()].program {
+            *program = None;
+            self.udp_unbind_all(id);
+        }
         let mut orphans = Vec::new();
         for (no, conn) in &mut self.conns {
             for side in [Side::Client, Side::Server] {
@@ -810,6 +956,32 @@ impl World {
     }
 }
 
+/// For the recording, if there is one.
+impl World {
+    fn record_condition(&mut self, id: HostId) {
+        let Some(recording) = &mut self.recording else { return };
+        let host = &self.hosts[id.index()];
+        let condition = match host {
+            Host { powered: false, .. } => Condition::Dark,
+            Host { running: false, .. } => Condition::Down,
+            Host { paused: true, .. } => Condition::Paused,
+            Host { stopping: true, .. } => Condition::Stopping,
+            _ => Condition::Running,
+        };
+        recording.condition(self.now, id, condition);
+    }
+
+    fn record_level(&mut self, id: HostId) {
+        let Some(recording) = &mut self.recording else { return };
+        let host = &self.hosts[id.index()];
+        if let Program::Viewer(viewer) = &host.program {
+            let now = host.clock.show(self.now).mono;
+            let level = Level { at: self.now, ahead: viewer.buffered(now), playing: viewer.is_playing() };
+            recording.level(id, level);
+        }
+    }
+}
+
 struct Seconds(Time);
 
 impl core::fmt::Display for Seconds {
@@ -825,6 +997,6 @@ const WALL_START_US: i64 = 1_795_219_200_000_000;
 /// Monotonic clocks start below this: no program may think that they start at zero.
 const MONO_START_US_MAX: u64 = 1_000_000_000;
 /// More outputs to one input than this are an endless loop.
-const OUTPUTS_MAX: u32 = 1_000_000;
+pub(crate) const OUTPUTS_MAX: u32 = 1_000_000;
 /// More deadlines than this without time going by are an endless loop.
 const SPINS_MAX: u32 = 10_000;

@@ -4,7 +4,7 @@
 mod common;
 
 use common::Heard1::{Accepted, Closed, Command, Opened, Sent};
-use common::{Log, Step, echo, log, pattern, tester, to};
+use common::{Log, Step, Tester, echo, log, pattern, tester, to};
 use headwater_core::io::{Close, CloseReason, Service};
 use headwater_net_sim::{Boot, Crash, HostId, Latency, Link, Tcp, World, ms, secs};
 
@@ -317,6 +317,62 @@ fn the_kernel_of_a_stopped_process_accepts_up_to_its_backlog() {
     p.world.resume(p.server);
     p.world.run_for(secs(5));
     assert_eq!(opened(&p.here), 6);
+}
+
+#[test]
+fn a_process_that_is_slow_to_accept_lets_its_backlog_fill() {
+    let script = (0..6).map(|n| (ms(10 * n), Step::Open(to("server", 9000)))).collect();
+    let mut p = pair(1, script);
+    p.world.tcp(Tcp { backlog: 2, ..Tcp::default() });
+    p.world.accept_takes(p.server, Some(ms(400)));
+    p.world.run_for(ms(300));
+    let count = |log: &Log, what| log.borrow().inputs.iter().filter(|(_, heard)| *heard == what).count();
+    // One is being accepted and two wait; the kernel does not answer the others.
+    assert_eq!((count(&p.there, Accepted), count(&p.here, Opened)), (1, 3));
+    p.world.run_for(ms(600));
+    assert_eq!((count(&p.there, Accepted), count(&p.here, Opened)), (3, 3));
+    // Their SYNs are repeated after a second, when there is room for two, and after three.
+    p.world.run_for(ms(600));
+    assert_eq!((count(&p.there, Accepted), count(&p.here, Opened)), (4, 5));
+    p.world.run_for(secs(5));
+    assert_eq!(count(&p.there, Accepted), 6);
+}
+
+#[test]
+fn a_stream_waits_for_what_takes_a_detour_and_shows_no_duplicates() {
+    let script = vec![open(), (ms(100), Step::Write(500_000))];
+    let took = |link: Link| {
+        let mut p = pair(5, script.clone());
+        p.world.tcp(Tcp { window: 10_000, ..Tcp::default() });
+        p.world.link_default(link);
+        p.world.run_for(secs(60));
+        assert_eq!(p.there.borrow().bytes(), pattern(500_000));
+        p.there.borrow().inputs.last().unwrap().0.mono.since(p.there.borrow().boots[0].1.mono)
+    };
+    let usual = Link::from(Latency::ms(10));
+    assert_eq!(took(usual.duplicate_ppm(500_000)), took(usual));
+    assert!(took(usual.reorder_ppm(200_000, ms(50))) > took(usual) + ms(500));
+}
+
+#[test]
+fn what_the_maker_captures_outlives_a_crash() {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    let (disk, log) = (Rc::new(RefCell::new(Vec::new())), log());
+    let written = Rc::clone(&disk);
+    let mut world = World::new(1);
+    let mut life = 0;
+    let boot = Boot::new(move |seed, now| {
+        life += 1;
+        written.borrow_mut().push(life);
+        Box::new(Tester::new(&log, seed, now))
+    });
+    let host = world.host("server", boot);
+    for how in [Crash::Reset, Crash::Silent] {
+        world.crash(host, how);
+        world.restart(host);
+    }
+    assert_eq!(*disk.borrow(), [1, 2, 3]);
 }
 
 #[test]

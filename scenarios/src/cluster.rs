@@ -3,7 +3,6 @@
 
 use core::time::Duration;
 
-use headwater_core::config::{self, Config, Environment};
 use headwater_core::event::{Event, Joined};
 use headwater_core::io::{Machine, Service};
 use headwater_core::media::Kind;
@@ -14,6 +13,9 @@ use headwater_net_sim::playlist::{Master, Media};
 use headwater_net_sim::rtmp::Rtmp;
 use headwater_net_sim::viewer::Record;
 use headwater_net_sim::{Boot, Fact, HostId, Latency, Viewer, World};
+
+use crate::script::{Edge, Origin};
+use crate::servers::{self, ServerXml};
 
 /// Two origins, an edge that knows both, and an encoder that feeds both.
 pub struct Cluster {
@@ -74,7 +76,17 @@ impl Default for Plan {
 impl Cluster {
     /// A cluster whose programs have just been started.
     pub fn new(seed: u64, plan: &Plan) -> Cluster {
+        Cluster::build(World::new(seed), plan)
+    }
+
+    /// The same, recorded from the beginning: for a page of it.
+    pub fn recorded(seed: u64, plan: &Plan) -> Cluster {
         let mut world = World::new(seed);
+        world.record();
+        Cluster::build(world, plan)
+    }
+
+    fn build(mut world: World, plan: &Plan) -> Cluster {
         world.link_default(Latency::ms(plan.latency_ms).jitter_ms(plan.jitter_ms));
         let origin_a = world.host("origin-a", origin());
         let origin_b = world.host("origin-b", origin());
@@ -225,28 +237,32 @@ pub fn encoder(source: &Source, stream: &str, to: &[&str]) -> Boot {
 
 /// An origin: RTMP in, OVT out.
 pub fn origin() -> Boot {
-    let config = parse(include_str!("origin.xml"), &[]);
-    server(config).listen(1935, Service::Rtmp).listen(9000, Service::Ovt)
+    server(&ServerXml::origin(&Origin::new("origin"), "*"))
+        .listen(servers::RTMP_PORT, Service::Rtmp)
+        .listen(servers::OVT_PORT, Service::Ovt)
 }
 
 /// An edge of two servers: OVT in, LL-HLS out, and OVT for edges behind it.
 pub fn edge(plan: &Plan, origins: [&str; 2]) -> Boot {
-    let config = parse(
-        include_str!("edge.xml"),
-        &[
-            ("NO_INPUT", plan.no_input_ms.to_string()),
-            ("UNUSED", plan.unused_ms.to_string()),
-            ("RETRY", plan.retry_count.to_string()),
-            ("FAILBACK", plan.failback.to_string()),
-            ("PERSISTENT", plan.persistent.to_string()),
-            ("FIRST", origins[0].to_owned()),
-            ("SECOND", origins[1].to_owned()),
-        ],
-    );
-    server(config).listen(3333, Service::Http).listen(9000, Service::Ovt)
+    let edge = Edge {
+        no_input_ms: plan.no_input_ms,
+        unused_ms: plan.unused_ms,
+        retry_count: plan.retry_count,
+        failback: plan.failback,
+        persistent: plan.persistent,
+        ..Edge::new("edge", &origins)
+    };
+    server(&ServerXml::edge(&edge, "*", str::to_owned))
+        .listen(servers::HLS_PORT, Service::Http)
+        .listen(servers::OVT_PORT, Service::Ovt)
 }
 
-fn server(config: Config) -> Boot {
+/// A program that reads `xml` at every boot.
+///
+/// # Panics
+/// If it has an error: a script is wrong.
+pub fn server(xml: &ServerXml) -> Boot {
+    let config = xml.config().unwrap_or_else(|wrong| panic!("{wrong}"));
     Boot::new(move |seed: u64, now: Now| -> Box<dyn Machine> {
         Box::new(Node::new(config.clone(), seed, now))
     })
@@ -260,46 +276,3 @@ pub const STREAM: &str = "match";
 pub const START: Duration = Duration::from_secs(5);
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Reads a configuration in which `${env:...}` stands for the given variables.
-///
-/// # Panics
-/// If it has an error: the texts are this crate's own.
-fn parse(text: &str, variables: &[(&str, String)]) -> Config {
-    match config::load("Server.xml", &Texts { text, variables }) {
-        Ok(loaded) => loaded.config,
-        Err(diagnostics) => panic!("{diagnostics}"),
-    }
-}
-
-/// An environment that has one file and a few variables.
-struct Texts<'a> {
-    text: &'a str,
-    variables: &'a [(&'a str, String)],
-}
-
-impl Environment for Texts<'_> {
-    fn var(&self, name: &str) -> Option<String> {
-        self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
-    }
-
-    fn hostname(&self) -> Option<String> {
-        None
-    }
-
-    fn home(&self) -> String {
-        ".".to_owned()
-    }
-
-    fn current_path(&self) -> String {
-        ".".to_owned()
-    }
-
-    fn read(&self, _path: &str) -> Result<String, String> {
-        Ok(self.text.to_owned())
-    }
-
-    fn list(&self, _dir: &str) -> Result<Vec<String>, String> {
-        Ok(vec!["Server.xml".to_owned()])
-    }
-}

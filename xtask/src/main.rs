@@ -11,6 +11,7 @@ mod clip;
 mod laws;
 mod programs;
 mod shell;
+mod sim;
 
 const HELP: &str = "\
 cargo xtask <task>
@@ -18,6 +19,7 @@ cargo xtask <task>
   test [args]       every test; installs the programs they need if it may. Arguments go to `cargo test`
   ci                what must hold before a change is merged: formatting, lints, the laws of core, every test
   laws              the laws of core alone
+  sim [args]        every scenario in the simulator; `cargo xtask sim --help` tells more
   bench relay       what relaying costs: --streams 20, --seconds 40, --json, --no-docs
   clip              make net-real/assets/clip.flv again
 ";
@@ -39,6 +41,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["test", rest @ ..] => checks::test(rest),
         ["ci"] => checks::ci(),
         ["laws"] => laws::check(),
+        ["sim", rest @ ..] => sim::run(rest),
         ["bench", "relay", rest @ ..] => bench::relay(rest),
         ["clip"] => clip::make(),
         [] | ["help" | "--help" | "-h"] => {

@@ -127,6 +127,14 @@ impl Lane {
         Lane { format, ..self }
     }
 
+    /// The bytes of its segments and of everything that waits to be in one.
+    pub(super) fn bytes(&self) -> usize {
+        let queued: usize = self.queue.iter().map(|packet| packet.data.len()).sum();
+        let open: usize = self.open.iter().map(|sample| sample.payload.len()).sum();
+        let pending = self.pending.as_ref().map_or(0, |pending| pending.payload.len());
+        self.window.bytes() + queued + open + pending
+    }
+
     /// Half a frame, in microseconds: how far before a boundary a frame may be and still belong behind it.
     pub(super) fn half_frame_us(&self) -> i64 {
         match self.track.kind {

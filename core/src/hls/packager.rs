@@ -12,6 +12,7 @@ use super::lane::Lane;
 use super::playlist::{self, Common};
 use super::request::{Request, TrackRef};
 use super::segmenter::Segmenter;
+use crate::census::Census;
 use crate::config::LlHls;
 use crate::io::Body;
 use crate::limits;
@@ -182,6 +183,15 @@ impl Packager {
         self.segmenter.finish();
         self.cache.clear();
         self.collect();
+    }
+
+    /// Adds what it holds to `census`.
+    pub fn count(&self, census: &mut Census) {
+        let texts =
+            self.cache.values().map(|text| text.plain.len() + text.gzip.as_ref().map_or(0, Bytes::len));
+        census.window_bytes += self.segmenter.bytes() + texts.sum::<usize>();
+        census.marks += self.segmenter.boundaries();
+        census.outputs += self.events.len();
     }
 
     /// The next thing to know.

@@ -101,6 +101,16 @@ impl Segmenter {
         (!segmenter.lanes.is_empty()).then_some(segmenter)
     }
 
+    /// The bytes of all tracks, in segments and on their way there.
+    pub(super) fn bytes(&self) -> usize {
+        self.lanes.iter().map(Lane::bytes).sum()
+    }
+
+    /// How many segment boundaries it remembers.
+    pub(super) fn boundaries(&self) -> usize {
+        self.plan.boundaries.len()
+    }
+
     /// Takes the next packet of the stream. Packets of other tracks, and late ones, are dropped.
     pub(super) fn push(&mut self, packet: &Packet) {
         let in_range = (0..limits::MEDIA_TIME_US_MAX).contains(&packet.dts.as_micros());

@@ -201,6 +201,11 @@ impl Window {
         self.retired.iter().chain(&self.listed)
     }
 
+    /// The bytes of everything that can be downloaded.
+    pub(super) fn bytes(&self) -> usize {
+        self.all().map(Segment::bytes).sum()
+    }
+
     /// The average bit rate of the listed complete segments.
     pub(super) fn average_bps(&self) -> Option<u64> {
         let done = || self.listed.iter().filter(|segment| segment.complete && !segment.is_gap());

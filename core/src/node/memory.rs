@@ -34,6 +34,11 @@ impl Absent {
         self.until.remove(key);
     }
 
+    /// How many are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.until.len().max(self.order.len())
+    }
+
     fn drop_oldest(&mut self) {
         let Some((until, key)) = self.order.pop_front() else { return };
         // It may have been remembered anew.
@@ -62,6 +67,11 @@ impl Ended {
         {
             self.next_msn.remove(&oldest);
         }
+    }
+
+    /// How many are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.next_msn.len().max(self.order.len())
     }
 
     /// The smallest number that a new stream of this name may start with.

@@ -10,6 +10,7 @@
 //!
 //! No protocol is spoken here, and nothing here assumes that this is the only node of its process.
 
+mod census;
 mod memory;
 mod publishing;
 mod pulling;
@@ -26,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
+use crate::census::Census;
 use crate::config::Config;
 use crate::event::{Event, StreamKey};
 use crate::io::{Close, CloseReason, Command, ConnId, Input, Machine, Output, RequestId, Service};
@@ -198,6 +200,10 @@ impl Machine for Node {
 
     fn poll_timeout(&self) -> Option<Deadline> {
         self.timers.next().map(|at| Deadline { at, why: "a child of the node" })
+    }
+
+    fn census(&self) -> Census {
+        self.count()
     }
 }
 

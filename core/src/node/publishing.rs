@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::census::Census;
 use crate::config::{Application, RtmpProvider};
 use crate::event::{Event, StreamKey};
 use crate::io::{Close, ConnId};
@@ -25,6 +26,15 @@ pub(super) struct Publisher {
     feed: Feed,
     /// Answers and acknowledgements.
     unread: Unread,
+}
+
+impl Publisher {
+    pub(super) fn count(&self, census: &mut Census) {
+        census.unsent_bytes += self.unread.bytes();
+        census.unfinished_bytes += self.session.held_bytes() + self.feed.held_bytes();
+        census.outputs += self.session.unpolled();
+        census.marks += self.timeline.marks();
+    }
 }
 
 impl Node {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::census::Census;
 use crate::event::{Event, StreamKey};
 use crate::io::{Close, ConnId};
 use crate::limits::{FIRST_WORD_TIMEOUT, HELD_DESCRIBE_TIMEOUT, OVT_VIA_MAX};
@@ -27,6 +28,14 @@ pub(super) struct Client {
     has_asked: bool,
     /// When a client that does not play and asks for nothing is let go.
     idle_until: Time,
+}
+
+impl Client {
+    pub(super) fn count(&self, census: &mut Census) {
+        census.unsent_bytes += self.session.as_ref().map_or(self.unread.bytes(), Session::queued);
+        census.unfinished_bytes += self.server.held_bytes();
+        census.outputs += self.server.unpolled();
+    }
 }
 
 impl Node {

@@ -191,6 +191,7 @@ impl Bench {
         assert!(node.pulled.is_empty() && node.clients.is_empty() && node.publishers.is_empty());
         assert!(node.parked.is_empty());
         assert_eq!(node.poll_timeout(), None);
+        assert_eq!(node.census().held().collect::<Vec<_>>(), []);
     }
 
     /// The origins behind `opened` accept and answer, each in its manner; call it again to go on.
@@ -561,6 +562,49 @@ fn a_stream_that_only_edges_play_is_in_use() {
         assert!(bench.events.iter().any(ended), "the operator is told");
         bench.demand_empty();
     }
+}
+
+#[test]
+fn the_census_counts_what_is_there() {
+    let (mut bench, mut origins) = (Bench::new(edge()), BTreeMap::new());
+    assert_eq!(bench.node.census(), Census::default());
+    let mut encoder = Encoder::new(&mut bench, "published");
+    let half = bench.accept(Service::Rtmp);
+    bench.send(half, Bytes::from_static(&[3, 0, 0]));
+    encoder.publish(&mut bench, 1_500, 0);
+    bench.get("/app/pulled/llhls.m3u8");
+    let held = Edge::new(&mut bench, "ovt://edge:9000/app/pulled");
+    let silent = |host: &str| Some((Manner::IsSilent, stream(host, vec![video(0)])));
+    bench.serve(&mut origins, silent);
+    let playing = Edge::new(&mut bench, "ovt://edge:9000/app/published");
+    encoder.publish(&mut bench, 100, 1_500);
+    let census = bench.node.census();
+    let unsent: usize =
+        [half, encoder.conn, held.conn, playing.conn].map(|conn| bench.unread(conn)).iter().sum();
+    let expected = Census {
+        publishers: 2,
+        clients: 2,
+        pulls: 1,
+        streams: 2,
+        starting_pulls: 1,
+        playing_clients: 1,
+        held_describes: 1,
+        waiting_requests: 1,
+        unsent_bytes: unsent,
+        unfinished_bytes: 3,
+        deadlines: census.deadlines,
+        history_bytes: census.history_bytes,
+        window_bytes: census.window_bytes,
+        marks: census.marks,
+        ..Census::default()
+    };
+    assert_eq!(census, expected);
+    assert!(unsent > 0 && census.deadlines >= 4, "{census:?}");
+    assert!(census.history_bytes > 10_000 && census.window_bytes > 10_000, "{census:?}");
+
+    bench.tell(Input::Command(Command::Shutdown));
+    bench.demand_empty();
+    assert_eq!(bench.node.census().ended_streams, 1);
 }
 
 #[test]

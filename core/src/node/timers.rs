@@ -45,6 +45,11 @@ impl<K: Copy + Ord> Timers<K> {
         self.queue.first().map(|(at, _)| *at)
     }
 
+    /// How many deadlines there are.
+    pub(super) fn len(&self) -> usize {
+        self.at.len().max(self.queue.len())
+    }
+
     /// A child that is due; it must be [`set`](Timers::set) again if it still has a deadline.
     pub(super) fn pop_due(&mut self, now: Time) -> Option<K> {
         let (at, child) = *self.queue.first()?;

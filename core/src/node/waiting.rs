@@ -36,6 +36,11 @@ impl Waiting {
         self.requests.len()
     }
 
+    /// The entries of its longest collection.
+    pub(super) fn entries(&self) -> usize {
+        self.requests.len().max(self.places.len()).max(self.deadlines.len())
+    }
+
     /// `id` waits for `wait` until `until`.
     pub(super) fn add(&mut self, id: RequestId, asked: Asked, wait: WaitFor, until: Time) {
         let place = match wait {

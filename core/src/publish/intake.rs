@@ -93,6 +93,19 @@ impl Intake {
         }
     }
 
+    /// Bytes of media that waits for the stream to start.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Waiting(buffer) => buffer.packets.iter().map(|packet| packet.data.len()).sum(),
+            Phase::Running(_) => 0,
+        }
+    }
+
+    /// What it has to say and nobody has polled.
+    pub(super) fn unpolled(&self) -> usize {
+        self.out.len()
+    }
+
     /// Takes the body of an FLV video tag.
     pub(super) fn video(&mut self, now: Time, timestamp: u32, body: &Bytes) -> Result<(), Fault> {
         match flv::Video::decode(body)? {

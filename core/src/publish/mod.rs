@@ -111,6 +111,16 @@ impl Session {
         self.silence = silence;
     }
 
+    /// Bytes that are not a whole message yet, and of media that waits for the stream to start.
+    pub fn held_bytes(&self) -> usize {
+        self.server.held_bytes() + self.intake.held_bytes()
+    }
+
+    /// What it has to say and nobody has polled.
+    pub fn unpolled(&self) -> usize {
+        self.server.unpolled() + self.intake.unpolled() + self.out.len()
+    }
+
     /// When bytes of the publisher last arrived.
     pub fn heard(&self) -> Time {
         self.heard

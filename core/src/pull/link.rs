@@ -101,6 +101,16 @@ impl Link {
         self.client.next_id()
     }
 
+    /// Bytes that are not a whole packet, or have no place yet.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.client.held_bytes() + self.feed.held_bytes()
+    }
+
+    /// What it has to say and nobody has polled.
+    pub(super) fn unpolled(&self) -> usize {
+        self.client.unpolled() + self.out.len()
+    }
+
     /// How long it has been playing, if it plays.
     pub(super) fn played_for(&self, now: Now) -> Duration {
         now.mono.since(self.playing_since)

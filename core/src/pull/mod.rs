@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::census::Census;
 use crate::config::TimestampMode;
 use crate::event::{Event, Joined, StreamKey};
 use crate::io::{Close, CloseReason, ConnId, Endpoint};
@@ -123,6 +124,16 @@ impl Pull {
         };
         pull.dial(now, pull.attempts.current());
         pull
+    }
+
+    /// Adds what it holds to `census`.
+    pub fn count(&self, census: &mut Census) {
+        census.marks += self.timeline.marks();
+        census.outputs += self.out.len();
+        for link in self.active.iter().chain(&self.candidate) {
+            census.unfinished_bytes += link.held_bytes();
+            census.outputs += link.unpolled();
+        }
     }
 
     /// The connection that [`Output::Open`] asked for has this id.

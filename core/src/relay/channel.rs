@@ -57,6 +57,11 @@ impl Channel {
         self.history.range(from..)
     }
 
+    /// The bytes of what is kept for clients that come late.
+    pub fn bytes(&self) -> usize {
+        self.history.iter().map(|unit| unit.bytes.len()).sum()
+    }
+
     /// Keeps what a late client needs: whole runs from one start to the next, until they cover [`HISTORY`].
     fn remember(&mut self, unit: Unit) {
         if self.history.is_empty() && !unit.start {

@@ -104,6 +104,11 @@ impl Session {
         }
     }
 
+    /// Bytes that were sent to it and have not left.
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+
     /// Whether the client has taken nothing, or too little, for so long that it is given up.
     pub fn is_stuck(&self, now: Time) -> bool {
         self.poll_timeout().is_some_and(|deadline| deadline.at <= now)

@@ -71,6 +71,14 @@ impl Feed {
         matches!(self.state, State::Live(_))
     }
 
+    /// Bytes of packets that have no place yet.
+    pub fn held_bytes(&self) -> usize {
+        match &self.state {
+            State::Joining(joining) => joining.held.iter().map(|packet| packet.data.len()).sum(),
+            State::Live(_) => 0,
+        }
+    }
+
     /// Takes the next packet of the source.
     pub fn push(&mut self, timeline: &mut Timeline, now: Now, packet: Packet) -> Passed {
         let mut passed = Passed::default();

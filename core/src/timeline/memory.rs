@@ -35,6 +35,11 @@ impl Memory {
         self.next += 1;
     }
 
+    /// How much is remembered.
+    pub(super) fn len(&self) -> usize {
+        self.order.len().max(self.places.len())
+    }
+
     /// Every place at which a packet with this content was.
     pub(super) fn places(&self, fingerprint: u64) -> impl Iterator<Item = Timestamp> {
         self.places.range((fingerprint, 0)..=(fingerprint, u64::MAX)).map(|(_, dts)| *dts)

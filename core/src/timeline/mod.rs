@@ -64,6 +64,11 @@ impl Timeline {
         self.last_passed
     }
 
+    /// How many access units it remembers.
+    pub fn marks(&self) -> usize {
+        self.memory.len()
+    }
+
     /// Whether any media was placed yet.
     pub fn is_started(&self) -> bool {
         self.last_passed.is_some()

@@ -100,10 +100,18 @@ pub fn echo(log: &Log) -> Boot {
 fn make(log: &Log, script: Vec<(Duration, Step)>, echo: bool) -> Boot {
     let log = log.clone();
     Boot::new(move |seed, now| {
-        log.borrow_mut().boots.push((seed, now));
         let script = script.iter().map(|(after, step)| (now.mono + *after, step.clone())).collect();
-        Box::new(Tester { log: log.clone(), script, last: None, echo, outbox: VecDeque::new() })
+        Box::new(Tester { script, echo, ..Tester::new(&log, seed, now) })
     })
+}
+
+impl Tester {
+    /// A tester without a script, which has just been booted.
+    pub fn new(log: &Log, seed: u64, now: Now) -> Tester {
+        log.borrow_mut().boots.push((seed, now));
+        let (script, outbox) = (VecDeque::new(), VecDeque::new());
+        Tester { log: log.clone(), script, last: None, echo: false, outbox }
+    }
 }
 
 pub fn to(host: &str, port: u16) -> Endpoint {

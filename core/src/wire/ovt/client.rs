@@ -101,6 +101,16 @@ impl Client {
         Client { via, ..self }
     }
 
+    /// Bytes of what is not complete, and of media that came before the answer to PLAY.
+    pub fn held_bytes(&self) -> usize {
+        self.reassembler.held_bytes() + self.early.iter().map(|packet| packet.data.len()).sum::<usize>()
+    }
+
+    /// Events that nobody has polled.
+    pub fn unpolled(&self) -> usize {
+        self.events.len()
+    }
+
     /// The connection is open, or it is time to ask again after [`ClientEvent::Retry`]: asks DESCRIBE. Does nothing
     /// in any phase but [`Phase::Idle`].
     pub fn start(&mut self, wall: Wall) {

@@ -107,6 +107,11 @@ impl Reassembler {
         }
     }
 
+    /// Bytes of units that are not complete.
+    pub fn held_bytes(&self) -> usize {
+        self.header_len + self.message.len() + self.media.len()
+    }
+
     fn read_header(&mut self, input: &mut Bytes) -> Result<Option<Header>, Error> {
         let take = input.len().min(HEADER_BYTES - self.header_len);
         input.copy_to_slice(&mut self.header[self.header_len..self.header_len + take]);

@@ -86,6 +86,16 @@ impl Server {
         }
     }
 
+    /// Bytes of requests that are not complete.
+    pub fn held_bytes(&self) -> usize {
+        self.reassembler.held_bytes()
+    }
+
+    /// Events that nobody has polled.
+    pub fn unpolled(&self) -> usize {
+        self.events.len()
+    }
+
     /// Bytes from the edge. After an error, write what is still polled, and close.
     pub fn receive(&mut self, mut bytes: Bytes, now: Now) -> Result<(), Error> {
         while !self.ended {

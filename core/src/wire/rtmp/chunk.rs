@@ -81,6 +81,12 @@ impl Reader {
         self.buffer.len()
     }
 
+    /// Bytes that are held: those that were not looked at, and those of unfinished messages.
+    pub fn held_bytes(&self) -> usize {
+        let unfinished = self.streams.values().map(|incoming| incoming.payload.len());
+        self.buffer.len() + unfinished.sum::<usize>()
+    }
+
     /// The next message that is whole, or `None` if more bytes are needed.
     pub fn read(&mut self) -> Result<Option<Message>, Error> {
         loop {

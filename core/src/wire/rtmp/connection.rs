@@ -108,6 +108,11 @@ impl Connection {
         self.reader.buffered()
     }
 
+    /// Bytes of the peer that are not a whole message yet, and bytes for it that nobody has taken.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.handshake.held_bytes() + self.reader.held_bytes() + self.out.len()
+    }
+
     /// Whether the handshake is over.
     pub(super) fn is_open(&self) -> bool {
         self.handshake.is_done()

@@ -46,6 +46,11 @@ impl Handshake {
         self.state == State::Done
     }
 
+    /// Bytes of a blob that is not complete.
+    pub fn held_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Takes bytes of the peer, writes the answers to `out` and returns what is left over: bytes of the chunk stream,
     /// if the handshake is done.
     pub fn receive(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<Bytes, Error> {

@@ -104,6 +104,16 @@ impl Server {
         }
     }
 
+    /// Bytes of the peer that are not a whole message yet, and bytes for it that nobody has taken.
+    pub fn held_bytes(&self) -> usize {
+        self.connection.held_bytes()
+    }
+
+    /// Events that nobody has polled.
+    pub fn unpolled(&self) -> usize {
+        self.events.len()
+    }
+
     /// Takes bytes of the peer, cut anywhere. After an error the connection is not usable; what [`Server::poll`]
     /// still has may be sent.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {

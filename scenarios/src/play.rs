@@ -1,0 +1,601 @@
+//! Plays a script in the simulator and says what came of it.
+//!
+//! A run has three acts. First the faults, while every checker watches (safety). Then the core of the cluster is put
+//! right, and whatever the core can play must be played within a bound; what is outside of the core stays broken
+//! (liveness). At last everybody leaves, and nothing may be left behind (quiet).
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use headwater_core::event::Event;
+use headwater_core::io::Service;
+use headwater_core::media::Kind;
+use headwater_core::time::Time;
+use headwater_net_sim::check::{NothingLeaks, QueuesBounded};
+use headwater_net_sim::encoder::{self, Mishap, Picture, Source, Target, Timestamps};
+use headwater_net_sim::rtmp::Rtmp;
+use headwater_net_sim::{Boot, Checks, HostId, Latency, Violation, World, ms};
+
+use crate::cluster::{master_url, server};
+use crate::report::{Broken, Report};
+use crate::rules::Rule;
+use crate::script::{self, Act, Encoder, Script, source_of};
+use crate::servers::{HLS_PORT, OVT_PORT, RTMP_PORT, ServerXml};
+
+/// Plays `script`. When a rule is broken it is played once more up to that moment, to tell the very event.
+pub fn play(script: &Script) -> Report {
+    let report = Play::new(script, World::new(script.seed)).finish().0;
+    let Some(broken) = &report.broken else { return report };
+    let (exact, _) = Play::exactly(script, World::new(script.seed), broken.noticed).finish();
+    if exact.broken.is_some() { exact } else { report }
+}
+
+/// Plays `script` with everything recorded, and gives back the world as it was at the end or when a rule was broken:
+/// for a page that shows it.
+pub fn play_recorded(script: &Script) -> (Report, World) {
+    let mut world = World::new(script.seed);
+    world.record();
+    match Play::new(script, World::new(script.seed)).finish().0.broken {
+        Some(broken) => Play::exactly(script, world, broken.noticed).finish(),
+        None => Play::new(script, world).finish(),
+    }
+}
+
+/// A script that is being played.
+struct Play<'a> {
+    script: &'a Script,
+    world: World,
+    hosts: BTreeMap<String, HostId>,
+    agenda: Vec<(Time, Do)>,
+    /// What must hold to the end.
+    always: Checks,
+    /// What must hold while there are faults.
+    during_faults: Checks,
+    faults_over: bool,
+    /// Requests under way or answered, by poller.
+    asked: Vec<(usize, u64)>,
+    relinked: Vec<(HostId, HostId)>,
+    renamed: BTreeSet<String>,
+    /// From this moment on the checkers look at every event.
+    exact_from: Option<Time>,
+    report: Report,
+}
+
+/// What the script wants done at a moment.
+enum Do {
+    Act(usize),
+    Ask(usize),
+    Join(usize),
+    Leave(usize),
+}
+
+impl<'a> Play<'a> {
+    /// The same as `new`, but from shortly before `noticed` on the checkers look at every event.
+    fn exactly(script: &'a Script, world: World, noticed: Time) -> Play<'a> {
+        let exact_from = Some(Time::ZERO + noticed.since(Time::ZERO).saturating_sub(EVERY));
+        Play { exact_from, ..Play::new(script, world) }
+    }
+
+    fn new(script: &'a Script, mut world: World) -> Play<'a> {
+        world.link_default(link(&script.link));
+        let mut hosts = BTreeMap::new();
+        for origin in &script.origins {
+            let boot = server(&ServerXml::origin(origin, "*"));
+            let boot = boot.listen(RTMP_PORT, Service::Rtmp).listen(OVT_PORT, Service::Ovt);
+            hosts.insert(origin.name.clone(), world.host(&origin.name, boot));
+        }
+        for edge in &script.edges {
+            let boot = server(&ServerXml::edge(edge, "*", str::to_owned));
+            let boot = boot.listen(HLS_PORT, Service::Http).listen(OVT_PORT, Service::Ovt);
+            hosts.insert(edge.name.clone(), world.host(&edge.name, boot));
+        }
+        for encoder in &script.encoders {
+            hosts.insert(encoder.name.clone(), world.host(&encoder.name, boot_encoder(script, encoder)));
+        }
+        for poller in &script.pollers {
+            hosts.insert(poller.name.clone(), world.prober(&poller.name));
+        }
+        let mut always = Checks::safety().with(QueuesBounded::default());
+        let mut during_faults = Checks::none();
+        for rule in &script.rules {
+            let checks = if rule.is_about_faults_only() { &mut during_faults } else { &mut always };
+            if let Some(checker) = rule.checker() {
+                checks.add(checker);
+            }
+        }
+        let report = Report::begin(&script.scenario, script.seed);
+        let agenda = agenda(script);
+        Play {
+            script,
+            world,
+            hosts,
+            agenda,
+            always,
+            during_faults,
+            faults_over: false,
+            asked: Vec::new(),
+            relinked: Vec::new(),
+            renamed: BTreeSet::new(),
+            exact_from: None,
+            report,
+        }
+    }
+
+    /// Plays on to the end, or to the first broken rule. A program that panics has broken one.
+    fn finish(mut self) -> (Report, World) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = self.faults().and_then(|()| self.recovery()).and_then(|()| self.quiet());
+            (outcome, self.world.now())
+        }));
+        let (outcome, noticed) = outcome.unwrap_or_else(|panic| {
+            let at = self.world.now();
+            let rule = "no program panics";
+            (Err(Violation { rule, at, host: "a program".to_owned(), what: panic_message(&*panic) }), at)
+        });
+        if !self.faults_over {
+            self.measure();
+        }
+        self.report.trace_hash = self.world.trace_hash();
+        self.report.events = self.world.trace().count();
+        self.report.simulated = self.world.now().since(Time::ZERO);
+        if let Err(violation) = outcome {
+            let story = self.world.story(STORY_LINES);
+            self.report.broken = Some(Broken { violation, noticed, story });
+        }
+        (self.report, self.world)
+    }
+}
+
+/// Safety.
+impl Play<'_> {
+    fn faults(&mut self) -> Result<(), Violation> {
+        for (at, what) in core::mem::take(&mut self.agenda) {
+            self.advance(at)?;
+            match what {
+                Do::Act(step) => self.act(&self.script.steps[step].act),
+                Do::Ask(poller) => self.ask(poller),
+                Do::Join(viewer) => self.join(viewer),
+                Do::Leave(viewer) => self.leave(viewer),
+            }
+        }
+        self.advance(moment(self.script.length_ms))?;
+        self.verify()?;
+        self.measure();
+        self.faults_over = true;
+        Ok(())
+    }
+
+    /// Lets time go by until `moment`, with the checkers looking on.
+    fn advance(&mut self, moment: Time) -> Result<(), Violation> {
+        while self.world.now() < moment {
+            let next = (self.world.now() + EVERY).min(moment);
+            if self.exact_from.is_some_and(|from| from <= self.world.now()) {
+                while self.world.step_until(next) {
+                    self.verify()?;
+                }
+            } else {
+                self.world.run_until(next);
+            }
+            self.verify()?;
+        }
+        Ok(())
+    }
+
+    fn verify(&mut self) -> Result<(), Violation> {
+        self.always.verify(&self.world)?;
+        if !self.faults_over {
+            self.during_faults.verify(&self.world)?;
+        }
+        self.answers()
+    }
+
+    /// Does what the script says. What it says of nobody is not done.
+    fn act(&mut self, act: &Act) {
+        if let Act::Dns { name, host } = act {
+            let host = host.as_ref().and_then(|host| self.host(host));
+            self.renamed.insert(name.clone());
+            return self.world.dns(name, host);
+        }
+        let hosts: Option<Vec<HostId>> = act.hosts().iter().map(|name| self.host(name)).collect();
+        let world = &mut self.world;
+        match (act, hosts.unwrap_or_default().as_slice()) {
+            (Act::Cut { .. }, &[a, b]) => world.partition(a, b),
+            (Act::CutOneWay { .. }, &[from, to]) => world.partition_one_way(from, to),
+            (Act::Hold { .. }, &[a, b]) => world.hold(a, b),
+            (Act::Heal { .. }, &[a, b]) => world.heal(a, b),
+            (Act::Relink { link: new, .. }, &[a, b]) => {
+                world.link(a, b, link(new));
+                self.relinked.push((a, b));
+            }
+            (Act::Crash { how, .. }, &[host]) => world.crash(host, crash(*how)),
+            (Act::Restart { .. }, &[host]) => world.restart(host),
+            (Act::Stop { .. }, &[host]) => world.shutdown(host),
+            (Act::Pause { .. }, &[host]) => world.pause(host),
+            (Act::Resume { .. }, &[host]) => world.resume(host),
+            (Act::Isolate { .. }, &[host]) => world.isolate(host),
+            (Act::Rejoin { .. }, &[host]) => world.rejoin(host),
+            (Act::ReadRate { bytes, .. }, &[host]) => world.read_rate(host, *bytes),
+            (Act::StepClock { by_ms, .. }, &[host]) => world.step_clock(host, by_ms.saturating_mul(1_000)),
+            (Act::Drift { ppm, .. }, &[host]) => world.drift(host, *ppm),
+            // Encoders have their mishaps by themselves, see `boot_encoder`.
+            _ => {}
+        }
+    }
+
+    /// The host that a script means; none if it means whatever an edge plays from, and it plays nothing.
+    fn host(&self, name: &str) -> Option<HostId> {
+        match source_of(name) {
+            Some(edge) => self.hosts.get(edge).and_then(|edge| self.source(*edge)),
+            None => self.hosts.get(name).copied(),
+        }
+    }
+
+    /// The server that `edge` has begun to play last.
+    fn source(&self, edge: HostId) -> Option<HostId> {
+        let playing = self.world.facts().iter().rev().find_map(|fact| match &fact.event {
+            Event::PullPlaying { url, .. } if fact.host == edge => Some(url),
+            _ => None,
+        })?;
+        let name = playing.split_once("://")?.1.split([':', '/']).next()?;
+        self.hosts.get(name).copied()
+    }
+
+    fn join(&mut self, viewer: usize) {
+        let viewer = &self.script.viewers[viewer];
+        for name in names(viewer) {
+            let player = headwater_net_sim::Viewer::new(&master_url(&viewer.server, &viewer.stream));
+            let host = self.world.viewer(&name, player);
+            self.hosts.insert(name, host);
+        }
+    }
+
+    fn leave(&mut self, viewer: usize) {
+        for name in names(&self.script.viewers[viewer]) {
+            if let Some(host) = self.hosts.get(&name) {
+                self.world.crash(*host, headwater_net_sim::Crash::Fin);
+            }
+        }
+    }
+
+    fn ask(&mut self, poller: usize) {
+        let plan = &self.script.pollers[poller];
+        let id = self.world.get(self.hosts[&plan.name], &master_url(&plan.server, &plan.stream));
+        self.asked.push((poller, id));
+    }
+
+    /// Holds the answers that pollers got to what the script says of them.
+    fn answers(&mut self) -> Result<(), Violation> {
+        let mut open = Vec::new();
+        for (poller, id) in core::mem::take(&mut self.asked) {
+            let name = &self.script.pollers[poller].name;
+            let Some(answer) = self.world.answer(self.hosts[name], id) else {
+                open.push((poller, id));
+                continue;
+            };
+            let got = answer.status.map_or(0, |status| status.as_u16());
+            let expected = self.script.rules.iter().find_map(|rule| match rule {
+                Rule::Answer { poller, status } if poller == name => Some(*status),
+                _ => None,
+            });
+            if expected.is_some_and(|expected| expected != got) {
+                return Err(self.violation(
+                    "requests are answered as they should be",
+                    name,
+                    format!("{got}"),
+                ));
+            }
+        }
+        self.asked = open;
+        Ok(())
+    }
+
+    fn violation(&self, rule: &'static str, host: &str, what: String) -> Violation {
+        Violation { rule, at: self.world.now(), host: host.to_owned(), what }
+    }
+
+    /// Notes what viewers and edges went through while there were faults.
+    fn measure(&mut self) {
+        let outages = self.world.facts().iter().filter_map(|fact| match fact.event {
+            Event::PullPlaying { outage, .. } if outage > Duration::ZERO => Some(outage),
+            _ => None,
+        });
+        self.report.failovers = outages.collect();
+        let now = self.world.now();
+        let watching = self.world.viewers().filter(|(host, viewer)| {
+            self.world.is_running(*host) && viewer.record().parts.iter().any(|part| part.kind == Kind::Video)
+        });
+        self.report.gaps =
+            watching.map(|(_, viewer)| viewer.record().longest_gap(Kind::Video, now)).collect();
+    }
+}
+
+/// Liveness.
+impl Play<'_> {
+    fn recovery(&mut self) -> Result<(), Violation> {
+        let core = self.core();
+        self.put_right(&core);
+        self.advance(self.world.now() + ms(self.script.recovery.within_ms))?;
+        let mut judges = Vec::new();
+        for (edge, stream) in self.playable() {
+            let player = headwater_net_sim::Viewer::new(&master_url(&edge, &stream));
+            let name = format!("judge of {stream} on {edge}");
+            judges.push(self.world.viewer(&name, player));
+        }
+        self.advance(self.world.now() + JUDGED_FOR)?;
+        for judge in &judges {
+            self.demand_playing(*judge, "what can be played is played again")?;
+        }
+        let stayed: Vec<HostId> = self.world.viewers().map(|(host, _)| host).collect();
+        for host in stayed {
+            let gave_up = self.world.watch(host).record().fatal.is_some();
+            let url = self.world.watch(host).url();
+            let fair = self.playable().iter().any(|(edge, stream)| url == master_url(edge, stream));
+            if self.world.is_running(host) && !gave_up && fair {
+                self.demand_playing(host, "who has stayed plays on")?;
+            }
+        }
+        self.demand_failback()
+    }
+
+    fn core(&self) -> Vec<String> {
+        let core = &self.script.recovery.core;
+        if core.is_empty() { self.hosts.keys().cloned().collect() } else { core.clone() }
+    }
+
+    fn put_right(&mut self, core: &[String]) {
+        let right: Vec<HostId> = core.iter().filter_map(|name| self.hosts.get(name).copied()).collect();
+        for name in core::mem::take(&mut self.renamed) {
+            let host = self.hosts.get(&name).copied();
+            self.world.dns(&name, host);
+        }
+        for (a, b) in core::mem::take(&mut self.relinked) {
+            if right.contains(&a) && right.contains(&b) {
+                self.world.link(a, b, link(&self.script.link));
+            }
+        }
+        let players: Vec<HostId> = self.world.viewers().map(|(host, _)| host).collect();
+        for (n, a) in right.iter().enumerate() {
+            for b in right[n + 1..].iter().chain(players.iter().filter(|player| !right.contains(player))) {
+                self.world.heal(*a, *b);
+            }
+        }
+        for name in core {
+            let Some(host) = self.hosts.get(name).copied() else { continue };
+            self.world.read_rate(host, None);
+            if self.world.is_paused(host) {
+                self.world.resume(host);
+            }
+            if !self.world.is_running(host) && self.script.is_machine(name) {
+                self.world.restart(host);
+            }
+        }
+    }
+
+    /// Every edge of the core with every stream that it can get from encoders of the core by way of the core.
+    fn playable(&self) -> BTreeSet<(String, String)> {
+        let core = self.core();
+        let mut has: BTreeSet<(String, String)> = BTreeSet::new();
+        for encoder in self.script.encoders.iter().filter(|encoder| core.contains(&encoder.name)) {
+            for server in encoder.to.iter().filter(|server| core.contains(server)) {
+                has.insert((server.clone(), encoder.stream.clone()));
+            }
+        }
+        // A chain of edges is no longer than there are edges.
+        for _ in &self.script.edges {
+            for edge in self.script.edges.iter().filter(|edge| core.contains(&edge.name)) {
+                let streams: Vec<String> = has
+                    .iter()
+                    .filter(|(server, _)| edge.from.contains(server))
+                    .map(|(_, stream)| stream.clone())
+                    .collect();
+                has.extend(streams.into_iter().map(|stream| (edge.name.clone(), stream)));
+            }
+        }
+        has.retain(|(server, _)| self.script.edges.iter().any(|edge| edge.name == *server));
+        has
+    }
+
+    fn demand_playing(&self, viewer: HostId, rule: &'static str) -> Result<(), Violation> {
+        let (record, name) = (self.world.watch(viewer).record(), self.world.name(viewer));
+        if let Some((_, fatal)) = &record.fatal {
+            return Err(self.violation(rule, name, format!("it gave up: {fatal}")));
+        }
+        match record.newest(Kind::Video) {
+            None => Err(self.violation(rule, name, "it has no picture".to_owned())),
+            Some(part) if self.world.now().since(part.at) > STILL => {
+                let still = self.world.now().since(part.at);
+                Err(self.violation(rule, name, format!("its picture has stood still for {still:?}")))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Edges that should go back to their first server have done so, if it has everything that they play.
+    fn demand_failback(&self) -> Result<(), Violation> {
+        let core = self.core();
+        for edge in self.script.edges.iter().filter(|edge| edge.failback && core.contains(&edge.name)) {
+            let Some(first) = edge.from.first().filter(|first| core.contains(first)) else { continue };
+            let feeds = |encoder: &Encoder| core.contains(&encoder.name) && encoder.to.contains(first);
+            if !self.script.origins.iter().any(|origin| origin.name == *first)
+                || !self.script.encoders.iter().all(feeds)
+            {
+                continue;
+            }
+            let source = self.source(self.hosts[&edge.name]).map(|host| self.world.name(host));
+            if source.is_some_and(|source| source != first) {
+                let what = format!("it plays from {} and not from {first}", source.unwrap_or_default());
+                return Err(self.violation("an edge goes back to its first server", &edge.name, what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Quiet.
+impl Play<'_> {
+    fn quiet(&mut self) -> Result<(), Violation> {
+        let players: Vec<HostId> = self.world.viewers().map(|(host, _)| host).collect();
+        for player in players {
+            self.world.crash(player, headwater_net_sim::Crash::Fin);
+        }
+        // Unused streams go tier by tier: an edge behind another edge is its viewer.
+        let unused: u64 = self.script.edges.iter().map(|edge| edge.unused_ms + UNUSED_SLACK_MS).sum();
+        self.advance(self.world.now() + ms(unused))?;
+        self.demand_unused_streams_gone()?;
+        let encoders = self.script.encoders.iter().map(|encoder| self.hosts[&encoder.name]);
+        for encoder in encoders.collect::<Vec<_>>() {
+            self.world.crash(encoder, headwater_net_sim::Crash::Fin);
+        }
+        self.advance(self.world.now() + FORGOTTEN_AFTER)?;
+        self.demand_nothing_left()
+    }
+
+    /// The servers of the core that run.
+    fn servers(&self) -> Vec<(String, HostId)> {
+        let core = self.core();
+        let edges = self.script.edges.iter().map(|edge| &edge.name);
+        let all = edges.chain(self.script.origins.iter().map(|origin| &origin.name));
+        let right = all.filter(|name| core.contains(name)).map(|name| (name.clone(), self.hosts[name]));
+        right.filter(|(_, host)| self.world.is_running(*host)).collect()
+    }
+
+    fn demand_unused_streams_gone(&self) -> Result<(), Violation> {
+        for edge in self.script.edges.iter().filter(|edge| !edge.persistent) {
+            let Some((name, host)) = self.servers().into_iter().find(|(name, _)| *name == edge.name) else {
+                continue;
+            };
+            let behind_persistent =
+                self.script.edges.iter().any(|other| other.persistent && other.from.contains(&edge.name));
+            let (left, open) = (self.pulled(host), self.world.census(host).pulls);
+            if left + open > 0 && !behind_persistent {
+                let what =
+                    format!("it still pulls {left} streams that nobody watches, on {open} connections");
+                return Err(self.violation("unused streams are gone in time", &name, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many streams `edge` pulls, as it says.
+    fn pulled(&self, edge: HostId) -> usize {
+        let mut pulled = BTreeSet::new();
+        for fact in self.world.facts().iter().filter(|fact| fact.host == edge) {
+            match &fact.event {
+                Event::PullDialled { key, .. } => drop(pulled.insert(key)),
+                Event::PullEnded { key, .. } => drop(pulled.remove(key)),
+                _ => {}
+            }
+        }
+        pulled.len()
+    }
+
+    fn demand_nothing_left(&self) -> Result<(), Violation> {
+        // A persistent pull stays for as long as the edge, and what it pulls from has a client.
+        if self.script.edges.iter().any(|edge| edge.persistent) {
+            return Ok(());
+        }
+        for (name, host) in self.servers() {
+            NothingLeaks::check_host(&self.world, host)
+                .map_err(|what| self.violation("nothing is left when all is quiet", &name, what))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the script wants done, in the order of time.
+fn agenda(script: &Script) -> Vec<(Time, Do)> {
+    let mut agenda = Vec::new();
+    for (index, viewer) in script.viewers.iter().enumerate() {
+        agenda.push((moment(viewer.from_ms), Do::Join(index)));
+        agenda.extend(viewer.until_ms.map(|until| (moment(until), Do::Leave(index))));
+    }
+    for (index, poller) in script.pollers.iter().enumerate() {
+        let moments = (0..u64::from(poller.times)).map(|n| poller.from_ms + n * poller.every_ms);
+        agenda.extend(moments.map(|at| (moment(at), Do::Ask(index))));
+    }
+    for (index, step) in script.steps.iter().enumerate() {
+        agenda.push((moment(step.at_ms), Do::Act(index)));
+    }
+    agenda.retain(|(at, _)| *at <= moment(script.length_ms));
+    agenda.sort_by_key(|(at, _)| *at);
+    agenda
+}
+
+/// An encoder, which has its mishaps when the script says, also if it was started anew in the meantime.
+fn boot_encoder(script: &Script, plan: &Encoder) -> Boot {
+    let source = Source {
+        name: plan.content,
+        fps: plan.fps,
+        gop: plan.gop,
+        audio: plan.audio,
+        b_frames: plan.b_frames,
+        picture: if plan.b_frames > 0 { Picture::Reordered } else { Picture::Small },
+        timestamps: if plan.synchronised { Timestamps::Clock } else { Timestamps::Zero },
+        ..Source::default()
+    };
+    let mishaps: Vec<(Duration, Mishap)> =
+        script.steps.iter().filter_map(|step| mishap(step, plan)).collect();
+    let target = |server: &String| Target::new(server, RTMP_PORT, "live", &plan.stream);
+    let targets: Vec<Target> = plan.to.iter().map(target).collect();
+    let mut first_boot: Option<Time> = None;
+    Boot::new(move |seed, now| {
+        let gone = now.mono.since(*first_boot.get_or_insert(now.mono));
+        let later = mishaps.iter().filter_map(|(at, what)| Some((at.checked_sub(gone)?, *what)));
+        let source = Source { mishaps: later.collect(), ..source.clone() };
+        Box::new(encoder::Encoder::new(source, targets.clone(), seed, now, Rtmp::connect))
+    })
+}
+
+fn mishap(step: &script::Step, plan: &Encoder) -> Option<(Duration, Mishap)> {
+    let (encoder, mishap) = match &step.act {
+        Act::Stall { encoder, for_ms } => (encoder, Mishap::Stall(ms(*for_ms))),
+        Act::Jump { encoder, by_ms } => (encoder, Mishap::Jump(*by_ms)),
+        Act::Resize { encoder, large: true } => (encoder, Mishap::Picture(Picture::Large)),
+        Act::Resize { encoder, large: false } => (encoder, Mishap::Picture(Picture::Small)),
+        Act::Reconnect { encoder } => (encoder, Mishap::Reconnect),
+        _ => return None,
+    };
+    (*encoder == plan.name).then_some((ms(step.at_ms), mishap))
+}
+
+fn names(viewer: &script::Viewer) -> impl Iterator<Item = String> {
+    let name = viewer.name.clone();
+    (1..=viewer.count).map(move |n| if n == 1 { name.clone() } else { format!("{name} of {n}") })
+}
+
+fn link(link: &script::Link) -> headwater_net_sim::Link {
+    let latency = Latency::ms(link.latency_ms).jitter_ms(link.jitter_ms);
+    headwater_net_sim::Link::from(latency).loss_ppm(link.loss_ppm)
+}
+
+fn crash(how: script::Crash) -> headwater_net_sim::Crash {
+    match how {
+        script::Crash::Fin => headwater_net_sim::Crash::Fin,
+        script::Crash::Reset => headwater_net_sim::Crash::Reset,
+        script::Crash::Silent => headwater_net_sim::Crash::Silent,
+    }
+}
+
+fn moment(at_ms: u64) -> Time {
+    Time::ZERO + ms(at_ms)
+}
+
+fn panic_message(panic: &(dyn core::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
+}
+
+/// How often the checkers look.
+const EVERY: Duration = Duration::from_millis(250);
+/// How long the judges watch.
+const JUDGED_FOR: Duration = Duration::from_secs(8);
+/// A picture that has had no part for so long stands still.
+const STILL: Duration = Duration::from_millis(2_500);
+/// How much later than UnusedStreamDeletionTimeout a stream may go: its last viewer's connection, and the requests
+/// that still wait.
+const UNUSED_SLACK_MS: u64 = 4_000;
+/// When an origin's publishers and an edge's memory of absent streams must be gone.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(8);
+/// How much of the end of a story is told when a rule is broken.
+const STORY_LINES: usize = 40;

@@ -1,0 +1,220 @@
+//! What a script can demand of its run, as data, and the checkers that hold a simulated run to it. What must hold in
+//! every run is not here: see `play`.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use headwater_core::event::Event;
+use headwater_core::media::Kind;
+use headwater_core::time::Time;
+use headwater_net_sim::check::{DatesAreTrue, EveryFrameOnce, LongestGap, NoFatalError, PartsAreFresh};
+use headwater_net_sim::{Checker, HostId, World, ms};
+use serde::{Deserialize, Serialize};
+
+/// A demand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "rule", rename_all = "kebab-case")]
+pub enum Rule {
+    /// Parts of a track keep arriving at every viewer, never further apart than this.
+    Gap {
+        /// The longest time without a part.
+        ms: u64,
+    },
+    /// No viewer's picture stands still for longer than this in all.
+    Stall {
+        /// The longest time.
+        ms: u64,
+    },
+    /// Every frame comes once, in order and from one encoder.
+    EveryFrameOnce,
+    /// No viewer gives up.
+    NoFatalError,
+    /// Whenever an edge loses its source it plays another one after this at the latest.
+    Failover {
+        /// The longest time without media.
+        ms: u64,
+    },
+    /// An edge never changes its source.
+    NoFailover,
+    /// A stream's first part is at a viewer this long after it came.
+    FirstPart {
+        /// The longest time.
+        ms: u64,
+    },
+    /// A part's newest frame is at a viewer this long after the encoder has made it. For calm times.
+    Fresh {
+        /// The longest time.
+        ms: u64,
+    },
+    /// The date of a segment is the moment at which the encoder made its first frame, give or take this.
+    Dated {
+        /// The largest difference.
+        ms: u64,
+    },
+    /// An edge tries servers no more often than this, over the whole run and for all streams.
+    Dials {
+        /// The edge.
+        edge: String,
+        /// The most tries.
+        most: u32,
+    },
+    /// A poller is always answered with this status.
+    Answer {
+        /// The poller.
+        poller: String,
+        /// The HTTP status.
+        status: u16,
+    },
+}
+
+impl Rule {
+    /// Whether it is about the time of the faults only, and not about the recovery from them.
+    pub fn is_about_faults_only(&self) -> bool {
+        matches!(self, Rule::NoFailover | Rule::Dials { .. })
+    }
+
+    /// Who watches over it. `Answer` has no checker: who asks knows the answer.
+    pub fn checker(&self) -> Option<Box<dyn Checker>> {
+        Some(match *self {
+            Rule::Gap { ms: bound } => Box::new(LongestGap { bound: ms(bound), places: BTreeMap::new() }),
+            Rule::Stall { ms: bound } => Box::new(LongestStall { bound: ms(bound) }),
+            Rule::EveryFrameOnce => Box::new(EveryFrameOnce::default()),
+            Rule::NoFatalError => Box::new(NoFatalError),
+            Rule::Failover { ms: bound } => Box::new(FailoverWithin { bound: ms(bound), place: 0 }),
+            Rule::NoFailover => Box::new(NoFailover::default()),
+            Rule::FirstPart { ms: bound } => {
+                Box::new(FirstPartWithin { bound: ms(bound), came: BTreeMap::new() })
+            }
+            Rule::Fresh { ms: bound } => Box::new(PartsAreFresh::within(ms(bound))),
+            Rule::Dated { ms: bound } => Box::new(DatesAreTrue::within(ms(bound))),
+            Rule::Dials { ref edge, most } => {
+                Box::new(FewDials { edge: edge.clone(), most, place: 0, count: 0 })
+            }
+            Rule::Answer { .. } => return None,
+        })
+    }
+}
+
+type Finding = Result<(), (Time, HostId, String)>;
+
+/// A viewer's picture stands still for so long at most, in all.
+struct LongestStall {
+    bound: Duration,
+}
+
+impl Checker for LongestStall {
+    fn rule(&self) -> &'static str {
+        "the picture goes on"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for (host, viewer) in world.viewers().filter(|(host, _)| world.is_running(*host)) {
+            let stalled = viewer.record().stalled(world.now());
+            if stalled > self.bound {
+                return Err((world.now(), host, format!("it stood still for {stalled:?}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An edge that loses its source plays another one in time.
+struct FailoverWithin {
+    bound: Duration,
+    place: usize,
+}
+
+impl Checker for FailoverWithin {
+    fn rule(&self) -> &'static str {
+        "another source is played in time"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for fact in world.facts().iter().skip(self.place) {
+            self.place += 1;
+            if let Event::PullPlaying { url, outage, .. } = &fact.event
+                && *outage > self.bound
+            {
+                return Err((fact.at, fact.host, format!("{url} is played after {outage:?} without media")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Edges stay with the source that they began with.
+#[derive(Default)]
+struct NoFailover {
+    place: usize,
+    playing: BTreeMap<(HostId, String), String>,
+}
+
+impl Checker for NoFailover {
+    fn rule(&self) -> &'static str {
+        "an edge stays where it is well"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for fact in world.facts().iter().skip(self.place) {
+            self.place += 1;
+            if let Event::PullPlaying { key, url, .. } = &fact.event
+                && let Some(before) = self.playing.insert((fact.host, key.to_string()), url.clone())
+            {
+                return Err((fact.at, fact.host, format!("{key} moved from {before} to {url}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who comes is served in time.
+struct FirstPartWithin {
+    bound: Duration,
+    came: BTreeMap<HostId, Time>,
+}
+
+impl Checker for FirstPartWithin {
+    fn rule(&self) -> &'static str {
+        "the first part is there in time"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for (host, viewer) in world.viewers().filter(|(host, _)| world.is_running(*host)) {
+            let came = *self.came.entry(host).or_insert(world.now());
+            let first = viewer.record().parts.iter().find(|part| part.kind == Kind::Video);
+            let waited = first.map_or(world.now(), |part| part.at).since(came);
+            if waited > self.bound {
+                let what = if first.is_some() { "came after" } else { "has not come for" };
+                return Err((world.now(), host, format!("its first part {what} {waited:?}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An edge does not pester servers.
+struct FewDials {
+    edge: String,
+    most: u32,
+    place: usize,
+    count: u32,
+}
+
+impl Checker for FewDials {
+    fn rule(&self) -> &'static str {
+        "an edge does not pester servers"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for fact in world.facts().iter().skip(self.place) {
+            self.place += 1;
+            if matches!(fact.event, Event::PullDialled { .. }) && world.name(fact.host) == self.edge {
+                self.count += 1;
+                if self.count > self.most {
+                    return Err((fact.at, fact.host, format!("it has tried {} times", self.count)));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! The servers of a script, configured as in production: by a `Server.xml`. It knows no engine: the text is the same
+//! whether a simulated host reads it or a process.
+
+use headwater_core::config::{self, Config, Environment};
+
+use crate::script::{Edge, Origin};
+
+/// A `Server.xml`, and the variables of the environment that it is read with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerXml {
+    /// The text.
+    pub text: String,
+    /// What `${env:...}` stands for in it.
+    pub variables: Vec<(&'static str, String)>,
+}
+
+/// The port on which origins take RTMP.
+pub const RTMP_PORT: u16 = 1935;
+/// The port on which servers give OVT.
+pub const OVT_PORT: u16 = 9000;
+/// The port on which edges answer players.
+pub const HLS_PORT: u16 = 3333;
+
+impl ServerXml {
+    /// An origin that listens on `ip` (`*` for all addresses): RTMP in, OVT out.
+    pub fn origin(origin: &Origin, ip: &str) -> ServerXml {
+        ServerXml {
+            text: include_str!("../assets/origin.xml").to_owned(),
+            variables: vec![("NAME", origin.name.clone()), ("IP", ip.to_owned())],
+        }
+    }
+
+    /// An edge that listens on `ip`: OVT in, LL-HLS out, and OVT for edges behind it. `address` says under which name
+    /// or address another host is reached.
+    pub fn edge(edge: &Edge, ip: &str, address: impl Fn(&str) -> String) -> ServerXml {
+        let url = |server: &String| format!("<Url>{}:{OVT_PORT}/live/</Url>", address(server));
+        let urls: Vec<String> = edge.from.iter().map(url).collect();
+        let seconds = |ms: u64| format!("{}.{:03}", ms / 1_000, ms % 1_000);
+        ServerXml {
+            text: include_str!("../assets/edge.xml").replace("<!-- the servers -->", &urls.concat()),
+            variables: vec![
+                ("NAME", edge.name.clone()),
+                ("IP", ip.to_owned()),
+                ("NO_INPUT", edge.no_input_ms.to_string()),
+                ("UNUSED", edge.unused_ms.to_string()),
+                ("RETRY", edge.retry_count.to_string()),
+                ("FAILBACK", edge.failback.to_string()),
+                ("PERSISTENT", edge.persistent.to_string()),
+                ("PART", seconds(edge.part_ms)),
+                ("SEGMENT", seconds(edge.segment_ms)),
+                ("SEGMENTS", edge.segments.to_string()),
+            ],
+        }
+    }
+
+    /// What a server reads in it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in the words in which the server would say it.
+    pub fn config(&self) -> Result<Config, String> {
+        config::load("Server.xml", self).map(|loaded| loaded.config).map_err(|wrong| wrong.to_string())
+    }
+}
+
+/// An environment that has one file and a few variables.
+impl Environment for ServerXml {
+    fn var(&self, name: &str) -> Option<String> {
+        self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+    }
+
+    fn hostname(&self) -> Option<String> {
+        None
+    }
+
+    fn home(&self) -> String {
+        ".".to_owned()
+    }
+
+    fn current_path(&self) -> String {
+        ".".to_owned()
+    }
+
+    fn read(&self, _path: &str) -> Result<String, String> {
+        Ok(self.text.clone())
+    }
+
+    fn list(&self, _dir: &str) -> Result<Vec<String>, String> {
+        Ok(vec!["Server.xml".to_owned()])
+    }
+}

@@ -1,0 +1,36 @@
+//! The scenarios, each in a file of its own that reads as a story.
+
+use crate::draw::Draw;
+use crate::script::Script;
+
+mod origin_crash;
+mod origin_freeze;
+mod swarm;
+
+/// A story that can be asked for by name.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What happens, in a sentence.
+    pub about: &'static str,
+    /// Writes it.
+    pub write: fn(&mut Draw) -> Script,
+}
+
+/// Every scenario, in the order in which they are listed.
+pub const ALL: &[Scenario] = &[origin_crash::SCENARIO, origin_freeze::SCENARIO, swarm::SCENARIO];
+
+impl Scenario {
+    /// The scenario called `name`.
+    pub fn named(name: &str) -> Option<Scenario> {
+        ALL.iter().find(|scenario| scenario.name == name).copied()
+    }
+
+    /// The script of `seed`.
+    pub fn script(&self, seed: u64) -> Script {
+        let mut draw = Draw::new(self.name, seed);
+        let script = (self.write)(&mut draw);
+        Script { scenario: self.name.to_owned(), seed, ..script }
+    }
+}

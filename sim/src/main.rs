@@ -1,0 +1,46 @@
+//! `cargo xtask sim`: plays scenarios in the simulator, many seeds of them, and says what came of it.
+//!
+//! This is the only place that knows files, threads and terminals; a run itself knows none of them.
+
+mod args;
+mod batch;
+mod determinism;
+mod failure;
+mod json;
+mod one;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Args;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    failure::keep_panics_quiet();
+    match run(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Does what is asked. Returns whether every rule held.
+fn run(args: &Args) -> anyhow::Result<bool> {
+    if args.list {
+        table::list();
+        Ok(true)
+    } else if let Some(what) = &args.replay {
+        one::replay(what, args)
+    } else if let Some(what) = &args.shrink {
+        one::shrink(what, args)
+    } else if args.check_determinism {
+        determinism::check(args)
+    } else {
+        batch::run(args)
+    }
+}
