@@ -37,6 +37,7 @@ pub mod clock;
 pub mod encoder;
 pub mod fmp4;
 mod host;
+pub mod hostile;
 pub mod http;
 pub mod integrity;
 pub mod mark;

@@ -10,3 +10,15 @@ mod packet;
 
 pub use edge::{Breach, Edge, EdgeSeen, OmeIsContent, Pulling};
 pub use origin::{Origin, Stream};
+
+/// A request as an edge sends it.
+pub(crate) fn request(wall: headwater_core::time::Wall, text: &str) -> Vec<u8> {
+    packet::message(packet::REQUEST, u64::try_from(wall.as_millis()).unwrap_or(0), text.as_bytes())
+}
+
+/// A packet of a request that does not end with it.
+pub(crate) fn endless() -> Vec<u8> {
+    let mut bytes = packet::message(packet::REQUEST, 0, &[b' '; 1_000]);
+    bytes[0] &= !packet::LAST;
+    bytes
+}

@@ -7,6 +7,9 @@ pub(super) const RESPONSE: u8 = 20;
 /// A piece of a unit of media.
 pub(super) const MEDIA: u8 = 30;
 
+/// Set in the first byte of the last packet of a message or unit.
+pub(super) const LAST: u8 = 0x20;
+
 /// One packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Packet {
@@ -20,7 +23,7 @@ pub(super) struct Packet {
 
 impl Packet {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.push(VERSION << 6 | u8::from(self.last) << 5);
+        out.push(VERSION << 6 | if self.last { LAST } else { 0 });
         out.push(self.kind);
         out.extend(self.sequence.to_be_bytes());
         out.extend(self.timestamp.to_be_bytes());
@@ -83,7 +86,7 @@ impl Packets {
         let end = HEADER + usize::from(len);
         let Some(payload) = self.buffer.get(HEADER..end).map(<[u8]>::to_vec) else { return Ok(None) };
         let packet = Packet {
-            last: head[0] & 0x20 != 0,
+            last: head[0] & LAST != 0,
             kind: head[1],
             sequence: number(2, 4) as u16,
             timestamp: number(4, 12),
