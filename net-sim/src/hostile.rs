@@ -323,11 +323,11 @@ fn beginning(protocol: Protocol, to: &Endpoint, wall: Wall) -> Bytes {
 fn endless_opening(protocol: Protocol) -> Bytes {
     match protocol {
         Protocol::Ovt => Bytes::new(),
-        // The handshake, and then the header of an audio message of 16 MB.
+        // The handshake, and then the header of an audio message of 8 MB, which is not too long.
         Protocol::Rtmp => {
             let mut bytes = vec![3];
             bytes.resize(1 + 2 * 1_536, 0);
-            bytes.extend([4, 0, 0, 0, 0xff, 0xff, 0xff, 8, 1, 0, 0, 0]);
+            bytes.extend([4, 0, 0, 0, 0x7f, 0xff, 0xff, 8, 1, 0, 0, 0]);
             bytes.extend([0; 128]);
             bytes.into()
         }

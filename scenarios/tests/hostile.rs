@@ -22,7 +22,7 @@ fn hostile_peers_are_cut_off_and_disturb_nobody() {
         }
         let mut checks = Checks::unharmed(ms(700));
         for (host, meetings) in &peers {
-            checks = checks.with(HostilePeersAreClosed::within(secs(45), *host, meetings));
+            checks = checks.with(HostilePeersAreClosed::within(secs(12), *host, meetings));
         }
         for _ in 0..10 {
             cluster.world.run_for(secs(20));
