@@ -26,7 +26,7 @@
 //! The modules, from the ground up: `rng`, `clock`, `trace` know nothing of networks; `net` is wires, `tcp` streams
 //! and `udp` datagrams over them, `http` messages in streams; `host` and `world` put programs on them; `encoder` and
 //! `viewer` are the two ends of a broadcast, `playlist`, `fmp4`, `mark` and `integrity` what the viewer reads with;
-//! `check` judges.
+//! `ome`, `redis` and `hostile` are other programs that a cluster meets; `check` judges.
 
 #![deny(missing_docs)]
 
