@@ -58,6 +58,17 @@ pub enum Rule {
         /// The most tries.
         most: u32,
     },
+    /// An edge gives up a stream once in each of these spans, in milliseconds from the beginning, and at no other time
+    /// while there are faults.
+    LetGo {
+        /// The edge.
+        edge: String,
+        /// The spans, in the order of time: the earliest and the latest moment.
+        spans: Vec<(u64, u64)>,
+    },
+    /// Who comes later is shown at least the numbers that others had been given by then, also by a server that has
+    /// been started anew.
+    NumbersGoOn,
     /// A poller is always answered with this status.
     Answer {
         /// The poller.
@@ -70,7 +81,7 @@ pub enum Rule {
 impl Rule {
     /// Whether it is about the time of the faults only, and not about the recovery from them.
     pub fn is_about_faults_only(&self) -> bool {
-        matches!(self, Rule::NoFailover | Rule::Dials { .. })
+        matches!(self, Rule::NoFailover | Rule::Dials { .. } | Rule::LetGo { .. })
     }
 
     /// Who watches over it. `Answer` has no checker: who asks knows the answer.
@@ -90,6 +101,10 @@ impl Rule {
             Rule::Dials { ref edge, most } => {
                 Box::new(FewDials { edge: edge.clone(), most, place: 0, count: 0 })
             }
+            Rule::LetGo { ref edge, ref spans } => {
+                Box::new(LetGo { edge: edge.clone(), spans: spans.clone(), place: 0, count: 0 })
+            }
+            Rule::NumbersGoOn => Box::new(NumbersGoOn::default()),
             Rule::Answer { .. } => return None,
         })
     }
@@ -213,6 +228,91 @@ impl Checker for FewDials {
                 if self.count > self.most {
                     return Err((fact.at, fact.host, format!("it has tried {} times", self.count)));
                 }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An edge gives up its streams when it should.
+struct LetGo {
+    edge: String,
+    spans: Vec<(u64, u64)>,
+    place: usize,
+    count: usize,
+}
+
+impl Checker for LetGo {
+    fn rule(&self) -> &'static str {
+        "an unused stream lives as long as configured"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for fact in world.facts().iter().skip(self.place) {
+            self.place += 1;
+            if matches!(fact.event, Event::PullEnded { .. }) && world.name(fact.host) == self.edge {
+                let at = fact.at.as_micros() / 1_000;
+                match self.spans.get(self.count) {
+                    Some((from, until)) if (*from..=*until).contains(&at) => self.count += 1,
+                    span => {
+                        return Err((fact.at, fact.host, format!("it was given up and not in {span:?} ms")));
+                    }
+                }
+            }
+        }
+        let late = self.spans.get(self.count).filter(|(_, until)| world.now() > Time::ZERO + ms(*until));
+        match (late, world.machines().find(|host| world.name(*host) == self.edge)) {
+            (Some(span), Some(edge)) => {
+                Err((world.now(), edge, format!("it was not given up in {span:?} ms")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a viewer's first playlist ends with is not before what others had by the time at which it came.
+#[derive(Default)]
+struct NumbersGoOn {
+    /// How far every viewer's parts were read.
+    places: BTreeMap<HostId, usize>,
+    /// The newest part of every URL so far.
+    newest: BTreeMap<(String, Kind), (u64, u32)>,
+    /// What was the newest when a viewer came, as long as its first playlist is not there.
+    awaited: BTreeMap<(HostId, Kind), (u64, u32)>,
+}
+
+impl Checker for NumbersGoOn {
+    fn rule(&self) -> &'static str {
+        "numbers go on"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for (host, viewer) in world.viewers() {
+            let (url, record) = (viewer.url(), viewer.record());
+            if !self.places.contains_key(&host) {
+                for kind in [Kind::Audio, Kind::Video] {
+                    if let Some(newest) = self.newest.get(&(url.to_owned(), kind)) {
+                        self.awaited.insert((host, kind), *newest);
+                    }
+                }
+            }
+            for kind in [Kind::Audio, Kind::Video] {
+                let first = record.playlists.iter().find(|seen| seen.kind == kind);
+                if let (Some(first), Some(awaited)) = (first, self.awaited.get(&(host, kind)))
+                    && let Some(ends) = first.last_part.or(first.last_msn.map(|msn| (msn, u32::MAX)))
+                {
+                    if ends < *awaited {
+                        let what = format!("{kind:?} ends with {ends:?}, and others had {awaited:?}");
+                        return Err((first.at, host, what));
+                    }
+                    self.awaited.remove(&(host, kind));
+                }
+            }
+            let place = self.places.entry(host).or_default();
+            for part in record.parts.iter().skip(*place) {
+                *place += 1;
+                let newest = self.newest.entry((url.to_owned(), part.kind)).or_default();
+                *newest = (*newest).max((part.msn, part.part.unwrap_or(0)));
             }
         }
         Ok(())

@@ -14,6 +14,9 @@ pub struct Scenario {
     pub name: &'static str,
     /// What happens, in a sentence.
     pub about: &'static str,
+    /// Of the seeds that are asked for, one in so many is played, unless the scenario is asked for by its name: more than
+    /// one for a scenario whose runs are long.
+    pub one_in: usize,
     /// Writes it.
     pub write: fn(&mut Draw) -> Script,
 }
