@@ -1,8 +1,9 @@
 //! What a script can demand of its run, as data, and the checkers that hold a simulated run to it. What must hold in
 //! every run is not here: see `play`.
 
+use core::ops::RangeInclusive;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headwater_core::event::Event;
 use headwater_core::media::Kind;
@@ -66,6 +67,17 @@ pub enum Rule {
         /// The spans, in the order of time: the earliest and the latest moment.
         spans: Vec<(u64, u64)>,
     },
+    /// In this span, in milliseconds from the beginning, the edge plays from this server and no other.
+    PlaysFrom {
+        /// The edge.
+        edge: String,
+        /// The server.
+        server: String,
+        /// The first moment.
+        from_ms: u64,
+        /// The last moment.
+        until_ms: u64,
+    },
     /// Who comes later is shown at least the numbers that others had been given by then, also by a server that has
     /// been started anew.
     NumbersGoOn,
@@ -104,6 +116,13 @@ impl Rule {
             Rule::LetGo { ref edge, ref spans } => {
                 Box::new(LetGo { edge: edge.clone(), spans: spans.clone(), place: 0, count: 0 })
             }
+            Rule::PlaysFrom { ref edge, ref server, from_ms, until_ms } => Box::new(PlaysFrom {
+                edge: edge.clone(),
+                server: format!("ovt://{server}:"),
+                span: Time::ZERO + ms(from_ms)..=Time::ZERO + ms(until_ms),
+                place: 0,
+                playing: String::new(),
+            }),
             Rule::NumbersGoOn => Box::new(NumbersGoOn::default()),
             Rule::Answer { .. } => return None,
         })
@@ -270,15 +289,56 @@ impl Checker for LetGo {
     }
 }
 
-/// What a viewer's first playlist ends with is not before what others had by the time at which it came.
+/// An edge plays from the server from which it should.
+struct PlaysFrom {
+    edge: String,
+    server: String,
+    span: RangeInclusive<Time>,
+    place: usize,
+    playing: String,
+}
+
+impl Checker for PlaysFrom {
+    fn rule(&self) -> &'static str {
+        "an edge plays from the server from which it should"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for fact in world.facts().iter().skip(self.place) {
+            self.place += 1;
+            if let Event::PullPlaying { url, .. } = &fact.event
+                && world.name(fact.host) == self.edge
+            {
+                self.playing.clone_from(url);
+                if self.span.contains(&fact.at) && !url.starts_with(&self.server) {
+                    return Err((
+                        fact.at,
+                        fact.host,
+                        format!("it plays from {url} and not from {}", self.server),
+                    ));
+                }
+            }
+        }
+        let edge = world.machines().find(|host| world.name(*host) == self.edge);
+        match edge.filter(|_| self.span.contains(&world.now()) && !self.playing.starts_with(&self.server)) {
+            Some(edge) => {
+                let what = format!("it plays from {:?} and not from {}", self.playing, self.server);
+                Err((world.now(), edge, what))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a viewer's first playlist ends with is not before what others had when it was asked for.
 #[derive(Default)]
 struct NumbersGoOn {
     /// How far every viewer's parts were read.
     places: BTreeMap<HostId, usize>,
-    /// The newest part of every URL so far.
-    newest: BTreeMap<(String, Kind), (u64, u32)>,
-    /// What was the newest when a viewer came, as long as its first playlist is not there.
-    awaited: BTreeMap<(HostId, Kind), (u64, u32)>,
+    /// The newest part of a track that anybody had at a moment.
+    newest: BTreeMap<(String, Kind), BTreeMap<Time, (u64, u32)>>,
+    /// The tracks of viewers whose first playlist was looked at.
+    seen: BTreeSet<(HostId, Kind)>,
 }
 
 impl Checker for NumbersGoOn {
@@ -288,31 +348,33 @@ impl Checker for NumbersGoOn {
 
     fn check(&mut self, world: &World) -> Finding {
         for (host, viewer) in world.viewers() {
-            let (url, record) = (viewer.url(), viewer.record());
-            if !self.places.contains_key(&host) {
-                for kind in [Kind::Audio, Kind::Video] {
-                    if let Some(newest) = self.newest.get(&(url.to_owned(), kind)) {
-                        self.awaited.insert((host, kind), *newest);
-                    }
-                }
-            }
-            for kind in [Kind::Audio, Kind::Video] {
-                let first = record.playlists.iter().find(|seen| seen.kind == kind);
-                if let (Some(first), Some(awaited)) = (first, self.awaited.get(&(host, kind)))
-                    && let Some(ends) = first.last_part.or(first.last_msn.map(|msn| (msn, u32::MAX)))
-                {
-                    if ends < *awaited {
-                        let what = format!("{kind:?} ends with {ends:?}, and others had {awaited:?}");
-                        return Err((first.at, host, what));
-                    }
-                    self.awaited.remove(&(host, kind));
-                }
-            }
             let place = self.places.entry(host).or_default();
-            for part in record.parts.iter().skip(*place) {
+            for part in viewer.record().parts.iter().skip(*place) {
                 *place += 1;
-                let newest = self.newest.entry((url.to_owned(), part.kind)).or_default();
-                *newest = (*newest).max((part.msn, part.part.unwrap_or(0)));
+                let newest = self.newest.entry((viewer.url().to_owned(), part.kind)).or_default();
+                let number = (part.msn, part.part.unwrap_or(0));
+                if newest.range(..=part.at).next_back().is_none_or(|(_, before)| *before < number) {
+                    newest.insert(part.at, number);
+                }
+            }
+        }
+        for (host, viewer) in world.viewers() {
+            for (kind, newest) in [Kind::Audio, Kind::Video]
+                .into_iter()
+                .filter_map(|kind| Some((kind, self.newest.get(&(viewer.url().to_owned(), kind))?)))
+            {
+                let mut playlists = viewer.record().playlists.iter();
+                let Some(first) = playlists.find(|seen| seen.kind == kind) else { continue };
+                if !self.seen.insert((host, kind)) {
+                    continue;
+                }
+                let asked = Time::ZERO + first.at.since(Time::ZERO).saturating_sub(first.took);
+                let ends = first.last_part.max(first.last_msn.map(|msn| (msn, 0)));
+                let had = newest.range(..=asked).next_back().map(|(_, number)| *number);
+                if ends < had {
+                    let what = format!("{kind:?} ends with {ends:?}, and others had {had:?} before");
+                    return Err((first.at, host, what));
+                }
             }
         }
         Ok(())

@@ -3,9 +3,18 @@
 use crate::draw::Draw;
 use crate::script::Script;
 
+mod absent_stream;
+mod crowd;
+mod edge_pull;
+mod edge_restart;
+mod failback;
 mod origin_crash;
+mod origin_flap;
 mod origin_freeze;
+mod origin_restart;
+mod origins_all;
 mod swarm;
+mod unused_stream;
 
 /// A story that can be asked for by name.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +31,20 @@ pub struct Scenario {
 }
 
 /// Every scenario, in the order in which they are listed.
-pub const ALL: &[Scenario] = &[origin_crash::SCENARIO, origin_freeze::SCENARIO, swarm::SCENARIO];
+pub const ALL: &[Scenario] = &[
+    edge_pull::SCENARIO,
+    crowd::SCENARIO,
+    absent_stream::SCENARIO,
+    unused_stream::SCENARIO,
+    origin_crash::SCENARIO,
+    origin_freeze::SCENARIO,
+    origin_restart::SCENARIO,
+    origin_flap::SCENARIO,
+    origins_all::SCENARIO,
+    failback::SCENARIO,
+    edge_restart::SCENARIO,
+    swarm::SCENARIO,
+];
 
 impl Scenario {
     /// The scenario called `name`.
