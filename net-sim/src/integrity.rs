@@ -149,7 +149,7 @@ fn whole(content: &[u8]) -> Result<Mark, Damage> {
     if content.len() != mark.len as usize {
         return Err(Damage::Length { is: content.len(), was: mark.len as usize });
     }
-    match content.iter().zip(mark.content()).position(|(is, was)| *is != was) {
+    match mark.first_difference(content) {
         Some(at) => Err(Damage::Byte(at)),
         None => Ok(mark),
     }
