@@ -30,5 +30,6 @@ pub fn ci() -> Result<()> {
     shell::cargo(&["fmt", "--all", "--check"], &[])?;
     shell::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     laws::check()?;
-    test(&[])
+    test(&[])?;
+    shell::cargo(&["xtask", "sim", "--check-determinism", "--seeds", "2"], &[])
 }
