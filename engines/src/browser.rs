@@ -25,13 +25,8 @@ use tokio::time::sleep;
 /// Lets `player` play over `net` for as long as this is polled. Dropping it closes what it has opened.
 pub async fn browse<N: Net, P: HttpClient>(net: N, now: impl Fn() -> Now, player: &RefCell<P>) {
     let (reports, mut reported) = mpsc::unbounded_channel();
-    let mut browser = Browser {
-        net,
-        lines: BTreeMap::new(),
-        loads: BTreeMap::new(),
-        tasks: JoinSet::new(),
-        reports,
-    };
+    let mut browser =
+        Browser { net, lines: BTreeMap::new(), loads: BTreeMap::new(), tasks: JoinSet::new(), reports };
     loop {
         loop {
             // Nothing is borrowed while the wish is carried out.

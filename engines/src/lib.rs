@@ -8,6 +8,7 @@
 
 #![deny(missing_docs)]
 
+pub mod agreement;
 pub mod browser;
 pub mod hosts;
 pub mod loopback;

@@ -109,7 +109,8 @@ impl Machine {
         let mut servers = BTreeMap::new();
         for origin in &script.origins {
             let xml = ServerXml::origin(origin, &address(&origin.name));
-            servers.insert(origin.name.clone(), Server::start(&origin.name, address(&origin.name), xml, &dir)?);
+            servers
+                .insert(origin.name.clone(), Server::start(&origin.name, address(&origin.name), xml, &dir)?);
         }
         for edge in &script.edges {
             let xml = ServerXml::edge(edge, &address(&edge.name), address);
@@ -232,7 +233,8 @@ impl Stage for Machine {
             Act::Crash { .. } => self.server(host)?.process.kill(),
             Act::Pause { .. } => self.server(host)?.process.freeze()?,
             Act::Restart { .. } => {
-                let server = self.servers.get_mut(host).with_context(|| format!("there is no server {host}"))?;
+                let server =
+                    self.servers.get_mut(host).with_context(|| format!("there is no server {host}"))?;
                 server.process.kill();
                 server.process = serve(host, &server.config, &server.variables, &self.dir)?;
             }

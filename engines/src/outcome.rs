@@ -208,7 +208,11 @@ impl Outcome {
                 let dials = self.facts.iter().filter(|fact| fact.edge == *edge && fact.what == Did::Dial);
                 let count = dials.count();
                 let over = count > most as usize;
-                if over { vec![format!("{edge}: tried servers {count} times, over {most}")] } else { Vec::new() }
+                if over {
+                    vec![format!("{edge}: tried servers {count} times, over {most}")]
+                } else {
+                    Vec::new()
+                }
             }
             Rule::Answer { ref poller, status } => {
                 let wrong = self.answers.iter().filter(|(name, got)| name == poller && *got != status);

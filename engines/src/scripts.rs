@@ -15,14 +15,26 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "origins-lost", about: "both origins die and come back", write: origins_lost },
     Scenario { name: "link-held", about: "a second without packets, which come late", write: link_held },
     Scenario { name: "link-stuck", about: "longer than the edge's patience", write: link_stuck },
-    Scenario { name: "far-origins", about: "a continent lies between, and the origin dies", write: far_origins },
+    Scenario {
+        name: "far-origins",
+        about: "a continent lies between, and the origin dies",
+        write: far_origins,
+    },
     Scenario { name: "edge-restarted", about: "the edge dies and comes back", write: edge_restarted },
     Scenario { name: "late-viewer", about: "two viewers, one of them after a failover", write: late_viewer },
     Scenario { name: "edge-behind-edge", about: "the first edge of two loses its origin", write: chained },
     Scenario { name: "encoder-killed", about: "the encoder dies and comes back", write: encoder_killed },
     Scenario { name: "encoder-reconnects", about: "the encoder connects anew", write: encoder_reconnects },
-    Scenario { name: "encoder-stalls", about: "the encoder produces nothing for a moment", write: encoder_stalls },
-    Scenario { name: "absent-stream", about: "a stream that nobody publishes is polled", write: absent_stream },
+    Scenario {
+        name: "encoder-stalls",
+        about: "the encoder produces nothing for a moment",
+        write: encoder_stalls,
+    },
+    Scenario {
+        name: "absent-stream",
+        about: "a stream that nobody publishes is polled",
+        write: absent_stream,
+    },
 ];
 
 /// The scenario called `name`: one of these, or one of the simulator's.
@@ -179,7 +191,14 @@ fn encoder_stalls(draw: &mut Draw) -> Script {
 fn absent_stream(draw: &mut Draw) -> Script {
     let (mut script, _) = cluster(draw);
     let (name, server, stream) = ("poller".to_owned(), "edge".to_owned(), "absent".to_owned());
-    script.pollers.push(Poller { name: name.clone(), server, stream, from_ms: 6_000, every_ms: 500, times: 20 });
+    script.pollers.push(Poller {
+        name: name.clone(),
+        server,
+        stream,
+        from_ms: 6_000,
+        every_ms: 500,
+        times: 20,
+    });
     script.must(Rule::Answer { poller: name, status: 404 }).must(Rule::EveryFrameOnce).must(Rule::NoFailover);
     script
 }

@@ -11,7 +11,7 @@ pub struct Run {
     pub seed: u64,
     /// What viewers saw, if it could be played to the end.
     pub outcome: Option<Outcome>,
-    /// What they saw in the simulator, where that is asked for.
+    /// What they saw in the simulator.
     pub simulated: Option<Outcome>,
     /// What was wrong.
     pub broken: Vec<String>,
@@ -21,43 +21,35 @@ pub struct Run {
 pub struct Line {
     /// The scenario.
     pub scenario: String,
-    /// Whether the simulator's figures stand beside it.
-    pub compare: bool,
     /// The runs.
     pub runs: Vec<Run>,
 }
 
 /// The first lines of the table.
-pub fn head(compare: bool) -> String {
-    let columns = format!("{:<20} {:>5}  {:^19}  {:^19}", "", "", "failover [ms]", "viewer gap [ms]");
-    let names = format!("{:<20} {:>5}  {:>9} {:>9}  {:>9} {:>9}", "scenario", "seeds", "p50", "max", "p50", "max");
-    if compare {
-        let columns = format!("{columns}  {:^31}  {:^31}", "simulator: failover [ms]", "simulator: gap [ms]");
-        let figures = format!("{:>9} {:>9} {:>11}", "p50", "max", "p50 ratio");
-        return format!("{columns}\n{names}  {figures}  {figures}  {:>6} {:>8}", "lost", "failures");
-    }
-    format!("{columns}\n{names}  {:>6} {:>8}", "lost", "failures")
+pub fn head() -> String {
+    let group = |name: &str| format!("{name:^43}");
+    let groups = format!("{:<20} {:>5}  {}  {}", "", "", group("failover [ms]"), group("viewer gap [ms]"));
+    let half = format!("{:>8} {:>8}  {:>8} {:>8} {:>6}", "p50", "max", "sim p50", "sim max", "ratio");
+    format!("{groups}\n{:<20} {:>5}  {half}  {half}  {:>6} {:>8}", "scenario", "seeds", "lost", "failures")
 }
 
 impl Line {
-    /// The line.
+    /// The line. A ratio is that of the medians, here to the simulator's.
     pub fn text(&self) -> String {
-        let (failovers, gaps) = (times(self.played(), Outcome::failovers), times(self.played(), Outcome::gaps));
-        let mut text = format!("{:<20} {:>5}", self.scenario, self.runs.len());
-        text += &format!("  {}  {}", pair(&failovers), pair(&gaps));
-        if self.compare {
-            let simulated = times(self.simulated(), Outcome::failovers);
-            text += &format!("  {} {:>11}", pair(&simulated), ratio(&failovers, &simulated));
-            let simulated = times(self.simulated(), Outcome::gaps);
-            text += &format!("  {} {:>11}", pair(&simulated), ratio(&gaps, &simulated));
-        }
-        text + &format!("  {:>6} {:>8}", self.lost(), self.broken())
+        let half = |of: fn(&Outcome) -> Vec<Duration>| {
+            let (here, there) = (times(self.played(), of), times(self.simulated(), of));
+            format!("{}  {} {:>6}", pair(&here), pair(&there), ratio(&here, &there))
+        };
+        let (failovers, gaps) = (half(Outcome::failovers), half(Outcome::gaps));
+        let (lost, broken) = (self.lost(), self.broken());
+        format!("{:<20} {:>5}  {failovers}  {gaps}  {lost:>6} {broken:>8}", self.scenario, self.runs.len())
     }
 
     /// What was wrong, run by run.
     pub fn failures(&self, engine: &str) -> Vec<String> {
         let tell = |run: &Run| {
-            let command = format!("engines {engine} --scenario {} --seeds {}..={}", self.scenario, run.seed, run.seed);
+            let command =
+                format!("engines {engine} --scenario {} --seeds {}..={}", self.scenario, run.seed, run.seed);
             format!("FAILED  {command}\n    {}", run.broken.join("\n    "))
         };
         self.runs.iter().filter(|run| !run.broken.is_empty()).map(tell).collect()
@@ -83,24 +75,22 @@ impl Line {
 /// The results for machines.
 pub fn json(engine: &str, lines: &[Line]) -> Value {
     let line = |line: &Line| {
-        let mut value = json!({
+        json!({
             "scenario": line.scenario,
             "seeds": line.runs.len(),
             "failover_ms": spread(&times(line.played(), Outcome::failovers)),
             "gap_ms": spread(&times(line.played(), Outcome::gaps)),
             "frames_lost": line.lost(),
             "failures": line.broken(),
-        });
-        if line.compare {
-            value["simulator"] = json!({
+            "simulator": {
                 "failover_ms": spread(&times(line.simulated(), Outcome::failovers)),
                 "gap_ms": spread(&times(line.simulated(), Outcome::gaps)),
-            });
-        }
-        value
+            },
+        })
     };
     let passed = lines.iter().all(|line| line.broken() == 0);
-    let failure = |scenario: &str, run: &Run| json!({ "scenario": scenario, "seed": run.seed, "broken": run.broken });
+    let failure =
+        |scenario: &str, run: &Run| json!({ "scenario": scenario, "seed": run.seed, "broken": run.broken });
     let failures = lines.iter().flat_map(|line| {
         let wrong = line.runs.iter().filter(|run| !run.broken.is_empty());
         wrong.map(|run| failure(&line.scenario, run))
@@ -113,7 +103,10 @@ pub fn json(engine: &str, lines: &[Line]) -> Value {
     })
 }
 
-fn times<'a>(outcomes: impl Iterator<Item = &'a Outcome>, of: fn(&Outcome) -> Vec<Duration>) -> Vec<Duration> {
+fn times<'a>(
+    outcomes: impl Iterator<Item = &'a Outcome>,
+    of: fn(&Outcome) -> Vec<Duration>,
+) -> Vec<Duration> {
     let mut times: Vec<Duration> = outcomes.flat_map(of).collect();
     times.sort();
     times
@@ -126,8 +119,8 @@ fn middle(sorted: &[Duration]) -> Option<Duration> {
 
 fn pair(sorted: &[Duration]) -> String {
     match (middle(sorted), sorted.last()) {
-        (Some(p50), Some(max)) => format!("{:>9.1} {:>9.1}", ms(p50), ms(*max)),
-        _ => format!("{:>9} {:>9}", "-", "-"),
+        (Some(p50), Some(max)) => format!("{:>8.1} {:>8.1}", ms(p50), ms(*max)),
+        _ => format!("{:>8} {:>8}", "-", "-"),
     }
 }
 

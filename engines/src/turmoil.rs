@@ -48,7 +48,9 @@ pub fn supports(script: &Script) -> Result<(), Unsupported> {
         | Act::Heal { .. } => None,
         Act::Relink { link, .. } => (link.loss_ppm > 0).then_some(LOSS),
         act if is_mishap(act) => None,
-        Act::Crash { .. } => Some("its kernel closes the connections of a dead process, it does not reset them"),
+        Act::Crash { .. } => {
+            Some("its kernel closes the connections of a dead process, it does not reset them")
+        }
         Act::Pause { .. } | Act::Resume { .. } => Some("it cannot stop a program where it is"),
         Act::Cut { .. } | Act::CutOneWay { .. } | Act::Isolate { .. } | Act::Rejoin { .. } => Some(LOSS),
         Act::ReadRate { .. } => Some("a program reads as fast as it can"),
