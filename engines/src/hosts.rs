@@ -9,14 +9,14 @@ use std::time::Duration;
 use headwater_core::event::Event;
 use headwater_core::io::Endpoint;
 use headwater_core::node::Node;
-use headwater_core::time::{Now, Wall};
+use headwater_core::time::Now;
 use headwater_net_real::clock::Clock;
 use headwater_net_real::driver::{Control, Limits, Setup, run};
 use headwater_net_real::net::Net;
 use headwater_net_real::server::bindings;
-use headwater_net_sim::Rng;
 use headwater_net_sim::encoder::{Encoder, Source, Target};
 use headwater_net_sim::rtmp::Rtmp;
+use headwater_net_sim::{Rng, World};
 use headwater_scenarios::script::{Poller, Script};
 use headwater_scenarios::servers::{HLS_PORT, ServerXml};
 use headwater_scenarios::{cluster, encoders, script};
@@ -41,10 +41,11 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// A clock that starts now, `started` after the script's beginning, at which every wall clock shows the same.
-    pub fn new(started: Duration) -> Moment {
+    /// A clock that starts now, `started` after the beginning of the script of `seed`. Wall clocks show what they show
+    /// in the simulator's run of it.
+    pub fn new(seed: u64, started: Duration) -> Moment {
         let us = i64::try_from(started.as_micros()).unwrap_or(i64::MAX);
-        let clock = Clock::anchored(Wall::from_micros(WALL_START_US).plus_micros(us));
+        let clock = Clock::anchored(World::wall_start(seed).plus_micros(us));
         Moment { clock, started, zero: Instant::now() }
     }
 
@@ -153,6 +154,3 @@ pub fn seen(script: &Script, players: &[(String, Shared<headwater_net_sim::Viewe
 pub fn seed(script: u64, host: &str, boots: u64) -> u64 {
     Rng::new(script).fork(host).fork(&format!("boot {boots}")).number()
 }
-
-/// What wall clocks show when a script begins: in November 2023, off the second.
-const WALL_START_US: i64 = 1_700_000_000_123_456;

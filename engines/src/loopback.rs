@@ -120,7 +120,7 @@ impl Machine {
             server.wait_until_ready(name)?;
         }
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let moment = runtime.block_on(async { Moment::new(Duration::ZERO) });
+        let moment = runtime.block_on(async { Moment::new(script.seed, Duration::ZERO) });
         let mut machine = Machine {
             seed: script.seed,
             runtime,
@@ -150,11 +150,11 @@ impl Machine {
     }
 
     fn start_encoder(&mut self, name: &str, boot: u64, source: Source, targets: Vec<Target>) {
-        let seed = hosts::seed(self.seed, name, boot);
+        let (run, seed) = (self.seed, hosts::seed(self.seed, name, boot));
         let since = Duration::from_micros(self.moment.now().mono.as_micros());
         let (produced, to) = (source.clone(), targets.clone());
         let task = self.tasks.spawn_local(async move {
-            hosts::encoder(TokioNet::default(), &produced, to, seed, Moment::new(since)).await;
+            hosts::encoder(TokioNet::default(), &produced, to, seed, Moment::new(run, since)).await;
         });
         self.encoders.insert(name.to_owned(), Encoder { source, targets, boot, task });
     }

@@ -114,15 +114,16 @@ impl Hosts {
             hosts.encoder(script, plan);
         }
         for plan in &script.viewers {
-            hosts.viewers_of(plan);
+            hosts.viewers_of(script.seed, plan);
         }
+        let run = script.seed;
         for plan in script.pollers.iter().cloned() {
             let answers = hosts.answers.clone();
             hosts.host(&plan.name.clone(), move |_, _| {
                 let (plan, answers) = (plan.clone(), answers.clone());
                 async move {
                     let server = plan.server.clone();
-                    hosts::poller(TurmoilNet::default(), &plan, server, answers, moment()).await;
+                    hosts::poller(TurmoilNet::default(), &plan, server, answers, moment(run)).await;
                     Ok(())
                 }
             });
@@ -157,14 +158,14 @@ impl Hosts {
         });
     }
 
-    fn server(&mut self, seed: u64, name: &str, xml: ServerXml) {
+    fn server(&mut self, run: u64, name: &str, xml: ServerXml) {
         let (host, facts) = (name.to_owned(), self.facts.clone());
         self.host(name, move |boot, orders| {
-            let seed = hosts::seed(seed, &host, boot);
+            let seed = hosts::seed(run, &host, boot);
             let (xml, host, facts) = (xml.clone(), host.clone(), facts.clone());
             async move {
                 let tell = |event| facts.borrow_mut().extend(Fact::of(&host, &event, str::to_owned));
-                let clock = moment().clock;
+                let clock = moment(run).clock;
                 hosts::server(TurmoilNet::default(), &xml, seed, clock, orders, tell).await?;
                 Ok(())
             }
@@ -173,18 +174,18 @@ impl Hosts {
 
     fn encoder(&mut self, script: &Script, plan: &script::Encoder) {
         let (source, targets) = (encoders::source(script, plan), encoders::targets(plan, str::to_owned));
-        let (seed, name) = (script.seed, plan.name.clone());
+        let (run, name) = (script.seed, plan.name.clone());
         self.host(&plan.name, move |boot, _| {
-            let seed = hosts::seed(seed, &name, boot);
+            let seed = hosts::seed(run, &name, boot);
             let (source, targets) = (source.clone(), targets.clone());
             async move {
-                hosts::encoder(TurmoilNet::default(), &source, targets, seed, moment()).await;
+                hosts::encoder(TurmoilNet::default(), &source, targets, seed, moment(run)).await;
                 Ok(())
             }
         });
     }
 
-    fn viewers_of(&mut self, plan: &script::Viewer) {
+    fn viewers_of(&mut self, run: u64, plan: &script::Viewer) {
         for name in plan.names() {
             let player = Viewer::new(&master_url(&plan.server, &plan.stream));
             let player = Rc::new(RefCell::new(player));
@@ -193,7 +194,7 @@ impl Hosts {
             self.host(&name, move |_, _| {
                 let (plan, player) = (plan.clone(), player.clone());
                 async move {
-                    hosts::viewer(TurmoilNet::default(), &plan, player, moment()).await;
+                    hosts::viewer(TurmoilNet::default(), &plan, player, moment(run)).await;
                     Ok(())
                 }
             });
@@ -271,8 +272,8 @@ impl Stage for Hosts {
 }
 
 /// Inside of a host: the script's time.
-fn moment() -> Moment {
-    Moment::new(turmoil::sim_elapsed().unwrap_or_default())
+fn moment(seed: u64) -> Moment {
+    Moment::new(seed, turmoil::sim_elapsed().unwrap_or_default())
 }
 
 const ENGINE: &str = "turmoil";

@@ -122,11 +122,10 @@ impl World {
     /// An empty world. Two worlds of one seed to which the same is done are equal in every bit.
     pub fn new(seed: u64) -> World {
         let rng = Rng::new(seed);
-        let phase = i64::try_from(rng.fork("wall clock").below(86_400_000_000)).unwrap_or(0);
         World {
             seed,
             now: Time::ZERO,
-            wall_start: Wall::from_micros(WALL_START_US + phase),
+            wall_start: World::wall_start(seed),
             queue: BinaryHeap::new(),
             scheduled: 0,
             hosts: Vec::new(),
@@ -146,6 +145,12 @@ impl World {
             facts: Vec::new(),
             rng,
         }
+    }
+
+    /// What every wall clock shows when a world of `seed` begins: some time of some day.
+    pub fn wall_start(seed: u64) -> Wall {
+        let phase = Rng::new(seed).fork("wall clock").below(86_400_000_000);
+        Wall::from_micros(WALL_START_US + i64::try_from(phase).unwrap_or(0))
     }
 
     /// A host called `name` on which the machine of `boot` runs from now on. Its monotonic clock starts anywhere.
