@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
@@ -185,8 +184,8 @@ impl Server {
 
     fn wait_until_ready(&mut self, name: &str) -> Result<()> {
         let started = Instant::now();
-        // Every server listens for OVT, and last of all.
-        while TcpStream::connect((self.address.as_str(), OVT_PORT)).is_err() {
+        // Its own word is asked for: something else may listen on its port.
+        while !self.process.log().lines().any(is_listening_for_ovt) {
             if !self.process.is_running() || started.elapsed() > READY_WITHIN {
                 bail!("{name} does not listen on {}:{OVT_PORT}:\n{}", self.address, self.process.log());
             }
@@ -264,6 +263,11 @@ impl Stage for Machine {
     }
 }
 
+fn is_listening_for_ovt(line: &str) -> bool {
+    let line: Value = serde_json::from_str(line).unwrap_or_default();
+    line["event"] == "listening" && line["service"] == "Ovt"
+}
+
 /// What a line of an edge's log says of its source, if it does.
 fn fact(edge: &str, line: &str, server: impl Fn(&str) -> String) -> Option<Fact> {
     let line: Value = serde_json::from_str(line).ok()?;
@@ -296,5 +300,7 @@ mod tests {
         assert_eq!(known.what, Did::Play { outage: Duration::from_millis(17) });
         assert_eq!(fact("edge", r#"{"event":"listening"}"#, str::to_owned), None);
         assert_eq!(fact("edge", "no JSON", str::to_owned), None);
+        assert!(is_listening_for_ovt(r#"{"event":"listening","service":"Ovt","address":"127.0.1.1:9000"}"#));
+        assert!(!is_listening_for_ovt(r#"{"event":"listening","service":"Rtmp"}"#));
     }
 }
