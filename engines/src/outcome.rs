@@ -113,6 +113,12 @@ impl Seen {
         }
     }
 
+    /// The first track that has not every frame once, in order and from one encoder.
+    fn odd(&self) -> Option<(Kind, Losses)> {
+        let losses = [Kind::Video, Kind::Audio].map(|kind| (kind, self.frames(kind).losses));
+        losses.into_iter().find(|(_, losses)| *losses != Losses::default())
+    }
+
     /// The longest time without a part of its picture; none if it never had one.
     pub fn gap(&self) -> Option<Duration> {
         let gap = self.record.longest_gap(Kind::Video, self.until);
@@ -164,7 +170,8 @@ impl Outcome {
     }
 
     /// The rules of `script` that did not hold, each with what was instead. `slack` is added to every bound on time:
-    /// what the engine's own clock and machine may add.
+    /// what the engine's own clock and machine may add. Rules about single moments (`Fresh`, `Dated`, `LetGo`, `PlaysFrom`,
+    /// `NumbersGoOn`) are the simulator's alone.
     pub fn broken(&self, script: &Script, slack: Duration) -> Vec<String> {
         script.rules.iter().flat_map(|rule| self.broken_rule(rule, slack)).collect()
     }
@@ -184,11 +191,14 @@ impl Outcome {
                 let stalled = seen.stalled();
                 (stalled > within(ms)).then(|| format!("stood still for {stalled:?}, over {:?}", within(ms)))
             }),
-            Rule::EveryFrameOnce => each(&|seen| {
-                let odd = |kind| seen.frames(kind).losses != Losses::default();
-                let odd = [Kind::Video, Kind::Audio].into_iter().find(|kind| odd(*kind))?;
-                Some(format!("{odd:?}: {:?}", seen.frames(odd).losses))
+            Rule::Unharmed { ref viewer, ms } => each(&|seen| {
+                let gap = seen.gap().unwrap_or_default();
+                let harmed = seen.odd().is_some() || gap > within(ms);
+                (seen.name == *viewer && harmed).then(|| format!("{:?}, no part for {gap:?}", seen.odd()))
             }),
+            Rule::EveryFrameOnce => {
+                each(&|seen| seen.odd().map(|(kind, losses)| format!("{kind:?}: {losses:?}")))
+            }
             Rule::NoFatalError => {
                 each(&|seen| seen.record.fatal.as_ref().map(|(at, why)| format!("gave up at {at:?}: {why}")))
             }
@@ -214,6 +224,11 @@ impl Outcome {
                     Vec::new()
                 }
             }
+            Rule::Fresh { .. }
+            | Rule::Dated { .. }
+            | Rule::LetGo { .. }
+            | Rule::PlaysFrom { .. }
+            | Rule::NumbersGoOn => Vec::new(),
             Rule::Answer { ref poller, status } => {
                 let wrong = self.answers.iter().filter(|(name, got)| name == poller && *got != status);
                 wrong.map(|(_, got)| format!("{poller}: answered with {got}, not {status}")).collect()

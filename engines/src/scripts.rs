@@ -7,35 +7,27 @@ use headwater_scenarios::{Draw, Scenario};
 
 /// All of them.
 pub const ALL: &[Scenario] = &[
-    Scenario { name: "origin-killed", about: "the origin that is played dies", write: origin_killed },
-    Scenario { name: "origin-dark", about: "the origin that is played loses power", write: origin_dark },
-    Scenario { name: "origin-frozen", about: "the origin that is played is stopped", write: origin_frozen },
-    Scenario { name: "origin-restarted", about: "it dies, comes back and is returned to", write: restarted },
-    Scenario { name: "origin-stopped", about: "it is asked to end", write: origin_stopped },
-    Scenario { name: "origins-lost", about: "both origins die and come back", write: origins_lost },
-    Scenario { name: "link-held", about: "a second without packets, which come late", write: link_held },
-    Scenario { name: "link-stuck", about: "longer than the edge's patience", write: link_stuck },
-    Scenario {
-        name: "far-origins",
-        about: "a continent lies between, and the origin dies",
-        write: far_origins,
-    },
-    Scenario { name: "edge-restarted", about: "the edge dies and comes back", write: edge_restarted },
-    Scenario { name: "late-viewer", about: "two viewers, one of them after a failover", write: late_viewer },
-    Scenario { name: "edge-behind-edge", about: "the first edge of two loses its origin", write: chained },
-    Scenario { name: "encoder-killed", about: "the encoder dies and comes back", write: encoder_killed },
-    Scenario { name: "encoder-reconnects", about: "the encoder connects anew", write: encoder_reconnects },
-    Scenario {
-        name: "encoder-stalls",
-        about: "the encoder produces nothing for a moment",
-        write: encoder_stalls,
-    },
-    Scenario {
-        name: "absent-stream",
-        about: "a stream that nobody publishes is polled",
-        write: absent_stream,
-    },
+    story("origin-killed", "the origin that is played dies", origin_killed),
+    story("origin-dark", "the origin that is played loses power", origin_dark),
+    story("origin-frozen", "the origin that is played is stopped", origin_frozen),
+    story("origin-restarted", "it dies, comes back and is returned to", restarted),
+    story("origin-stopped", "it is asked to end", origin_stopped),
+    story("origins-lost", "both origins die and come back", origins_lost),
+    story("link-held", "a second without packets, which come late", link_held),
+    story("link-stuck", "longer than the edge's patience", link_stuck),
+    story("far-origins", "a continent lies between, and the origin dies", far_origins),
+    story("edge-restarted", "the edge dies and comes back", edge_restarted),
+    story("late-viewer", "two viewers, one of them after a failover", late_viewer),
+    story("edge-behind-edge", "the first edge of two loses its origin", chained),
+    story("encoder-killed", "the encoder dies and comes back", encoder_killed),
+    story("encoder-reconnects", "the encoder connects anew", encoder_reconnects),
+    story("encoder-stalls", "the encoder produces nothing for a moment", encoder_stalls),
+    story("absent-stream", "a stream that nobody publishes is polled", absent_stream),
 ];
+
+const fn story(name: &'static str, about: &'static str, write: fn(&mut Draw) -> Script) -> Scenario {
+    Scenario { name, about, one_in: 1, write }
+}
 
 /// The scenario called `name`: one of these, or one of the simulator's.
 pub fn named(name: &str) -> Option<Scenario> {

@@ -472,7 +472,8 @@ impl Checker for QueuesBounded {
 pub struct NothingLeaks;
 
 impl NothingLeaks {
-    fn check_host(world: &World, host: HostId) -> Result<(), String> {
+    /// Asks one machine only: what it still holds.
+    pub fn check_host(world: &World, host: HostId) -> Result<(), String> {
         let held: Vec<String> =
             world.census(host).held().map(|(what, count)| format!("{count} {what}")).collect();
         if !held.is_empty() {

@@ -134,6 +134,11 @@ impl Host {
         if self.running && !self.stopping { self.listeners.get(&port).copied() } else { None }
     }
 
+    /// What its program offers while it runs.
+    pub(crate) fn services(&self) -> impl Iterator<Item = Service> {
+        self.listeners.values().copied()
+    }
+
     /// What is spoken on `port`.
     pub(crate) fn service(&self, port: u16) -> Option<Service> {
         self.listeners.get(&port).copied()

@@ -1,9 +1,8 @@
 //! The world: one queue of events ordered by time and insertion, the hosts that they happen to, and the faults that
 //! a scenario can cause. Everything follows from one seed.
 
-use core::cmp::Reverse;
 use core::time::Duration;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
 use headwater_core::census::Census;
@@ -12,12 +11,15 @@ use headwater_core::io::{Command, ConnId, Endpoint, Input, Machine, Output, Requ
 use headwater_core::time::{Deadline, Now, Time, Wall};
 
 use crate::clock::Clock;
+use crate::conns::Conns;
 use crate::host::{Boot, FIRST_ADDRESS, Host, Program};
 use crate::http::{Answer, ClientInput, Exchange, HttpClient, Prober};
 use crate::net::{Link, Links, Way};
+use crate::queue::Queue;
+use crate::recording::{Condition, Level, Recording, WireChange};
 use crate::rng::Rng;
-use crate::tcp::{Conn, ConnNo, Connection, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent, Unsent};
-use crate::trace::{Trace, What};
+use crate::tcp::{ConnNo, Connection, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent, Unsent};
+use crate::trace::{Entry, Trace, What};
 use crate::udp::{Udp, UdpProgram, Underway};
 use crate::url;
 use crate::viewer::Viewer;
@@ -65,41 +67,15 @@ pub(crate) enum Happening {
     Datagram(Box<Underway>),
 }
 
-#[derive(Debug)]
-struct Scheduled {
-    at: Time,
-    number: u64,
-    what: Happening,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
 /// Hosts, the network between them, and time.
 pub struct World {
     seed: u64,
     rng: Rng,
-    now: Time,
+    pub(crate) now: Time,
     wall_start: Wall,
-    queue: BinaryHeap<Reverse<Scheduled>>,
-    scheduled: u64,
+    queue: Queue<Happening>,
+    /// Ends whose process is to hear how much has left, before anything else happens.
+    pub(crate) reports: VecDeque<(ConnNo, Side)>,
     pub(crate) hosts: Vec<Host>,
     names: BTreeMap<String, HostId>,
     dns: BTreeMap<String, Option<HostId>>,
@@ -107,14 +83,14 @@ pub struct World {
     pub(crate) tcp: Tcp,
     pub(crate) udp: Udp,
     pub(crate) cuts: Rng,
-    pub(crate) conns: BTreeMap<ConnNo, Conn>,
-    pub(crate) next_conn: ConnNo,
+    pub(crate) conns: Conns,
     pub(crate) http_pool: BTreeMap<(HostId, Endpoint), ConnNo>,
     pub(crate) exchanges: BTreeMap<RequestId, Exchange>,
     pub(crate) next_request: u64,
     wakes: Rng,
     trace: Trace,
     facts: Vec<Fact>,
+    pub(crate) recording: Option<Box<Recording>>,
 }
 
 /// Building.
@@ -126,8 +102,8 @@ impl World {
             seed,
             now: Time::ZERO,
             wall_start: World::wall_start(seed),
-            queue: BinaryHeap::new(),
-            scheduled: 0,
+            queue: Queue::new(),
+            reports: VecDeque::new(),
             hosts: Vec::new(),
             names: BTreeMap::new(),
             dns: BTreeMap::new(),
@@ -135,14 +111,14 @@ impl World {
             tcp: Tcp::default(),
             udp: Udp::default(),
             cuts: rng.fork("cuts"),
-            conns: BTreeMap::new(),
-            next_conn: 0,
+            conns: Conns::default(),
             http_pool: BTreeMap::new(),
             exchanges: BTreeMap::new(),
             next_request: 0,
             wakes: rng.fork("wakes"),
             trace: Trace::new(),
             facts: Vec::new(),
+            recording: None,
             rng,
         }
     }
@@ -151,6 +127,14 @@ impl World {
     pub fn wall_start(seed: u64) -> Wall {
         let phase = Rng::new(seed).fork("wall clock").below(86_400_000_000);
         Wall::from_micros(WALL_START_US + i64::try_from(phase).unwrap_or(0))
+    }
+
+    /// Keeps from now on what [`page`](crate::page::page) shows, within bounds. What happens, and the hash of it, is
+    /// the same as without.
+    pub fn record(&mut self) {
+        self.recording = Some(Box::new(Recording::new()));
+        let all: Vec<HostId> = self.hosts().collect();
+        all.into_iter().for_each(|host| self.record_condition(host));
     }
 
     /// A host called `name` on which the machine of `boot` runs from now on. Its monotonic clock starts anywhere.
@@ -162,6 +146,7 @@ impl World {
         if !boot.down {
             self.boot(host);
         }
+        self.record_condition(host);
         host
     }
 
@@ -185,6 +170,7 @@ impl World {
         let clock = Clock::new(self.now, self.wall_start);
         let host = self.add(name, clock, Program::Viewer(Box::new(viewer)), BTreeMap::new());
         self.hosts[host.index()].running = true;
+        self.record_condition(host);
         self.timeout(host);
         host
     }
@@ -194,6 +180,7 @@ impl World {
         let clock = Clock::new(self.now, self.wall_start);
         let host = self.add(name, clock, Program::Prober(Prober::default()), BTreeMap::new());
         self.hosts[host.index()].running = true;
+        self.record_condition(host);
         host
     }
 
@@ -257,7 +244,7 @@ impl World {
     pub fn wait_for(&mut self, longest: Duration, mut done: impl FnMut(&World) -> bool) -> bool {
         let end = self.now + longest;
         while !done(self) {
-            if self.queue.peek().is_none_or(|Reverse(next)| next.at > end) {
+            if self.next_at().is_none_or(|next| next > end) {
                 self.now = end;
                 return done(self);
             }
@@ -268,7 +255,7 @@ impl World {
 
     /// Lets the next event happen if it is due by `moment`. Returns false if there is none; then it is `moment`.
     pub fn step_until(&mut self, moment: Time) -> bool {
-        if self.queue.peek().is_some_and(|Reverse(next)| next.at <= moment) {
+        if self.next_at().is_some_and(|next| next <= moment) {
             return self.step();
         }
         self.now = self.now.max(moment);
@@ -277,9 +264,13 @@ impl World {
 
     /// Lets the next event happen. Returns false if there is none.
     pub fn step(&mut self) -> bool {
-        let Some(Reverse(next)) = self.queue.pop() else { return false };
-        self.now = next.at;
-        match next.what {
+        if let Some((conn, side)) = self.reports.pop_front() {
+            self.tcp_report(conn, side);
+            return true;
+        }
+        let Some((at, what)) = self.queue.pop() else { return false };
+        self.now = at;
+        match what {
             Happening::Read { host, life } => self.read(host, life),
             Happening::ShutdownOver { host, life } => {
                 if self.hosts[host.index()].life == life {
@@ -288,9 +279,14 @@ impl World {
             }
             Happening::Tcp(event) => self.tcp_event(event),
             Happening::Datagram(datagram) => self.udp_arrived(*datagram),
-            Happening::Timer { host } => self.timer(host, next.at),
+            Happening::Timer { host } => self.timer(host, at),
         }
         true
+    }
+
+    /// When something happens next.
+    fn next_at(&self) -> Option<Time> {
+        if self.reports.is_empty() { self.queue.next() } else { Some(self.now) }
     }
 }
 
@@ -338,12 +334,12 @@ impl World {
 
     /// The connections that the process of `host` holds, in the order in which they were made.
     pub fn connections_of(&self, host: HostId) -> impl Iterator<Item = Connection> {
-        self.conns.values().flat_map(move |conn| conn.seen_from(host)).filter(|seen| seen.held)
+        self.conns.iter().flat_map(move |(_, conn)| conn.seen_from(host, self.now)).filter(|seen| seen.held)
     }
 
     /// What the kernel of `host` has taken from its process, or from one that is dead, and was not acknowledged.
     pub fn unsent(&self, host: HostId) -> Unsent {
-        let each = self.conns.values().flat_map(|conn| conn.seen_from(host));
+        let each = self.conns.iter().flat_map(|(_, conn)| conn.seen_from(host, self.now));
         each.fold(Unsent::default(), |unsent, seen| {
             let bytes = seen.queued + seen.in_flight;
             Unsent { most: unsent.most.max(bytes), sum: unsent.sum + bytes }
@@ -377,7 +373,8 @@ impl World {
         self.hosts().filter(runs)
     }
 
-    /// Everything that programs said so far, in order.
+    /// Everything that programs said so far, in order; but not that parts are ready: there are too many of them, and
+    /// what viewers got of them is in their records.
     pub fn facts(&self) -> &[Fact] {
         &self.facts
     }
@@ -473,6 +470,7 @@ impl World {
                 self.hosts[host.index()].powered = false;
             }
         }
+        self.record_condition(host);
     }
 
     /// Starts the program of `host` anew; if it is alive it is killed first.
@@ -493,6 +491,7 @@ impl World {
         self.note(host, What::Fault("shutdown".to_owned()));
         let life = self.hosts[host.index()].life;
         self.hosts[host.index()].stopping = true;
+        self.record_condition(host);
         self.schedule(self.now + SHUTDOWN_GRACE, Happening::ShutdownOver { host, life });
         self.signal(host, life, Signal::Asked(Command::Shutdown));
     }
@@ -502,6 +501,7 @@ impl World {
     pub fn pause(&mut self, host: HostId) {
         self.note(host, What::Fault("pause".to_owned()));
         self.hosts[host.index()].paused = true;
+        self.record_condition(host);
     }
 
     /// Lets the stopped program of `host` go on (SIGCONT): it finds everything that came in the meantime.
@@ -510,6 +510,7 @@ impl World {
         if !core::mem::take(&mut self.hosts[host.index()].paused) {
             return;
         }
+        self.record_condition(host);
         // Whether a program that wakes up looks at its timers or at its sockets first is chance.
         if self.wakes.below(2) == 0 {
             self.timeout_if_due(host);
@@ -519,8 +520,12 @@ impl World {
         self.timeout_if_due(host);
     }
 
-    /// Lets the program of `host` read at most `rate` bytes per second; as fast as it can if none.
+    /// Lets the program of `host` read at most `rate` bytes per second; as fast as it can if none. One that does so
+    /// already is left alone.
     pub fn read_rate(&mut self, host: HostId, rate: Option<u64>) {
+        if self.hosts[host.index()].read_rate == rate {
+            return;
+        }
         self.note(host, What::Fault(format!("read rate {rate:?}")));
         self.hosts[host.index()].read_rate = rate;
         let life = self.hosts[host.index()].life;
@@ -560,7 +565,7 @@ impl World {
     /// Cuts the wire from `from` to `to`; the other direction is left as it is.
     pub fn partition_one_way(&mut self, from: HostId, to: HostId) {
         self.note(from, What::Fault(format!("cut to {}", self.name(to))));
-        self.links.set_way(from, to, Way::Cut);
+        self.set_way(from, to, Way::Cut);
         self.tcp_cut(from, to);
         self.udp_cut(from, to);
     }
@@ -573,7 +578,7 @@ impl World {
         }
         for (from, to) in [(a, b), (b, a)] {
             let held = self.links.way(from, to) == Way::Held;
-            self.links.set_way(from, to, Way::Open);
+            self.set_way(from, to, Way::Open);
             if held {
                 self.tcp_release(from, to);
                 self.udp_release(from, to);
@@ -599,24 +604,32 @@ impl World {
     /// Keeps back whatever travels between `a` and `b`, in both directions, until [`World::heal`].
     pub fn hold(&mut self, a: HostId, b: HostId) {
         self.note(a, What::Fault(format!("hold to {}", self.name(b))));
-        self.links.set_way(a, b, Way::Held);
-        self.links.set_way(b, a, Way::Held);
+        self.set_way(a, b, Way::Held);
+        self.set_way(b, a, Way::Held);
     }
 
     fn others(&self, host: HostId) -> Vec<HostId> {
         self.hosts().filter(|other| *other != host).collect()
+    }
+
+    fn set_way(&mut self, from: HostId, to: HostId, way: Way) {
+        self.links.set_way(from, to, way);
+        if let Some(recording) = &mut self.recording {
+            recording.wire(WireChange { at: self.now, from, to, way });
+        }
     }
 }
 
 /// The engine.
 impl World {
     pub(crate) fn schedule(&mut self, at: Time, what: Happening) {
-        let number = self.scheduled;
-        self.scheduled += 1;
-        self.queue.push(Reverse(Scheduled { at: at.max(self.now), number, what }));
+        self.queue.push(at.max(self.now), what);
     }
 
     pub(crate) fn note(&mut self, host: HostId, what: What) {
+        if let Some(recording) = &mut self.recording {
+            recording.entry(Entry { number: self.trace.count(), at: self.now, host, what: what.clone() });
+        }
         self.trace.add(self.now, host, what);
     }
 
@@ -740,8 +753,10 @@ impl World {
                 }
             }
             Output::Event(event) => {
-                self.note(id, What::Event(event.clone()));
-                self.facts.push(Fact { at: self.now, host: id, event });
+                if !matches!(event, Event::PartReady { .. }) {
+                    self.facts.push(Fact { at: self.now, host: id, event: event.clone() });
+                }
+                self.note(id, What::Event(event));
             }
             Output::Open { conn, to } => self.open(id, conn, &to),
             Output::Respond { id: request, response } => self.http_respond(id, request, response),
@@ -788,6 +803,7 @@ impl World {
             assert!(outputs < OUTPUTS_MAX, "{} asks without end", self.name(id));
             self.http_output(id, output);
         }
+        self.record_level(id);
         self.arm(id);
     }
 
@@ -868,7 +884,8 @@ impl World {
         let seed = (0..=host.life).map(|_| seeds.number()).last().unwrap_or(0);
         host.powered = true;
         host.running = true;
-        match &mut host.program {
+        self.record_condition(id);
+        match &mut self.hosts[id.index()].program {
             Program::Machine { make, .. } => {
                 let machine = make(seed, now);
                 self.drain(id, machine);
@@ -878,7 +895,7 @@ impl World {
                 self.udp_drain(id);
             }
             Program::Prober(_) | Program::Viewer(_) => {
-                panic!("{} is not a machine and cannot be started again", host.name);
+                panic!("{} is not a machine and cannot be started again", self.name(id));
             }
         }
     }
@@ -897,16 +914,17 @@ impl World {
         host.conns.clear();
         host.timer = None;
         host.reading = false;
+        self.record_condition(id);
         self.take_machine(id);
         if let Program::Udp { program, .. } = &mut self.hosts[id.index()].program {
             *program = None;
             self.udp_unbind_all(id);
         }
         let mut orphans = Vec::new();
-        for (no, conn) in &mut self.conns {
+        for (no, conn) in self.conns.iter() {
             for side in [Side::Client, Side::Server] {
-                if conn.end(side).is_some_and(|end| end.host == id && end.life == life) {
-                    orphans.push((*no, side));
+                if conn.end_at(side).is_some_and(|end| end.host == id && end.life == life) {
+                    orphans.push((no, side));
                 }
             }
         }
@@ -926,6 +944,35 @@ impl World {
         let asked = |exchange: &Exchange| exchange.asked_of(id);
         if !self.exchanges.values().any(asked) {
             self.end_process(id, Orphan::Flush);
+        }
+    }
+}
+
+/// For the recording, if there is one.
+impl World {
+    fn record_condition(&mut self, id: HostId) {
+        let Some(recording) = &mut self.recording else { return };
+        let host = &self.hosts[id.index()];
+        let condition = match host {
+            Host { powered: false, .. } => Condition::Dark,
+            Host { running: false, .. } => Condition::Down,
+            Host { paused: true, .. } => Condition::Paused,
+            Host { stopping: true, .. } => Condition::Stopping,
+            _ => Condition::Running,
+        };
+        recording.condition(self.now, id, condition);
+        self.record_level(id);
+    }
+
+    fn record_level(&mut self, id: HostId) {
+        let Some(recording) = &mut self.recording else { return };
+        let host = &self.hosts[id.index()];
+        if let Program::Viewer(viewer) = &host.program {
+            let now = host.clock.show(self.now).mono;
+            // What a player that was closed had in its buffer nobody will see.
+            let ahead = if host.running { viewer.buffered(now) } else { Duration::ZERO };
+            let level = Level { at: self.now, ahead, playing: host.running && viewer.is_playing() };
+            recording.level(id, level);
         }
     }
 }

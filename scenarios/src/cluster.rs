@@ -76,7 +76,17 @@ impl Default for Plan {
 impl Cluster {
     /// A cluster whose programs have just been started.
     pub fn new(seed: u64, plan: &Plan) -> Cluster {
+        Cluster::build(World::new(seed), plan)
+    }
+
+    /// The same, recorded from the beginning: for a page of it.
+    pub fn recorded(seed: u64, plan: &Plan) -> Cluster {
         let mut world = World::new(seed);
+        world.record();
+        Cluster::build(world, plan)
+    }
+
+    fn build(mut world: World, plan: &Plan) -> Cluster {
         world.link_default(Latency::ms(plan.latency_ms).jitter_ms(plan.jitter_ms));
         let origin_a = world.host("origin-a", origin());
         let origin_b = world.host("origin-b", origin());

@@ -11,14 +11,21 @@ use crate::servers::RTMP_PORT;
 
 /// What `plan` produces from the beginning of `script` on, with everything that the script lets go wrong in it.
 pub fn source(script: &Script, plan: &Encoder) -> Source {
+    let usual = Source::default();
+    let times = usize::try_from(plan.size).unwrap_or(1).max(1);
     Source {
         name: plan.content,
         fps: plan.fps,
         gop: plan.gop,
         audio: plan.audio,
+        video: plan.video,
+        key_bytes: usual.key_bytes * times,
+        delta_bytes: usual.delta_bytes * times,
+        b_frames: plan.b_frames,
+        picture: if plan.b_frames > 0 { Picture::Reordered } else { Picture::Small },
         timestamps: if plan.synchronised { Timestamps::Clock } else { Timestamps::Zero },
         mishaps: script.steps.iter().filter_map(|step| mishap(step, plan)).collect(),
-        ..Source::default()
+        ..usual
     }
 }
 

@@ -12,6 +12,7 @@ use headwater_core::event::Event;
 use headwater_core::io::Service;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
+use headwater_net_sim::check::{NothingLeaks, QueuesBounded};
 use headwater_net_sim::encoder;
 use headwater_net_sim::rtmp::Rtmp;
 use headwater_net_sim::{Boot, Checks, HostId, Latency, Violation, World, ms};
@@ -25,16 +26,26 @@ use crate::servers::{HLS_PORT, OVT_PORT, RTMP_PORT, ServerXml};
 
 /// Plays `script`. When a rule is broken it is played once more up to that moment, to tell the very event.
 pub fn play(script: &Script) -> Report {
-    let report = Play::new(script).finish().0;
+    let report = Play::new(script, World::new(script.seed)).finish().0;
     let Some(broken) = &report.broken else { return report };
-    let since = broken.noticed.since(Time::ZERO).saturating_sub(EVERY);
-    let (exact, _) = Play { exact_from: Some(Time::ZERO + since), ..Play::new(script) }.finish();
+    let (exact, _) = Play::exactly(script, World::new(script.seed), broken.noticed).finish();
     if exact.broken.is_some() { exact } else { report }
 }
 
 /// Plays the faults of `script` only, and gives the world as it is then: what other engines are compared with.
 pub fn play_faults(script: &Script) -> (Report, World) {
-    Play::new(script).end(Play::faults)
+    Play::new(script, World::new(script.seed)).end(Play::faults)
+}
+
+/// Plays `script` with everything recorded, and gives back the world as it was at the end or when a rule was broken:
+/// for a page that shows it.
+pub fn play_recorded(script: &Script) -> (Report, World) {
+    let mut world = World::new(script.seed);
+    world.record();
+    match Play::new(script, World::new(script.seed)).finish().0.broken {
+        Some(broken) => Play::exactly(script, world, broken.noticed).finish(),
+        None => Play::new(script, world).finish(),
+    }
 }
 
 /// A script that is being played.
@@ -66,8 +77,13 @@ enum Do {
 }
 
 impl<'a> Play<'a> {
-    fn new(script: &'a Script) -> Play<'a> {
-        let mut world = World::new(script.seed);
+    /// The same as `new`, but from shortly before `noticed` on the checkers look at every event.
+    fn exactly(script: &'a Script, world: World, noticed: Time) -> Play<'a> {
+        let exact_from = Some(Time::ZERO + noticed.since(Time::ZERO).saturating_sub(EVERY));
+        Play { exact_from, ..Play::new(script, world) }
+    }
+
+    fn new(script: &'a Script, mut world: World) -> Play<'a> {
         world.link_default(link(&script.link));
         let mut hosts = BTreeMap::new();
         for origin in &script.origins {
@@ -86,7 +102,7 @@ impl<'a> Play<'a> {
         for poller in &script.pollers {
             hosts.insert(poller.name.clone(), world.prober(&poller.name));
         }
-        let mut always = Checks::safety();
+        let mut always = Checks::safety().with(QueuesBounded::default());
         let mut during_faults = Checks::none();
         for rule in &script.rules {
             let checks = if rule.is_about_faults_only() { &mut during_faults } else { &mut always };
@@ -149,7 +165,11 @@ impl Play<'_> {
             match what {
                 Do::Act(step) => self.act(&self.script.steps[step].act),
                 Do::Ask(poller) => self.ask(poller),
-                Do::Join(viewer) => self.join(viewer),
+                Do::Join(viewer) => {
+                    self.join(viewer);
+                    // Whoever measures how long it waits starts now.
+                    self.verify()?;
+                }
                 Do::Leave(viewer) => self.leave(viewer),
             }
         }
@@ -395,11 +415,15 @@ impl Play<'_> {
         if let Some((_, fatal)) = &record.fatal {
             return Err(self.violation(rule, name, format!("it gave up: {fatal}")));
         }
-        match record.newest(Kind::Video) {
-            None => Err(self.violation(rule, name, "it has no picture".to_owned())),
+        let sound_only = self.script.encoders.iter().any(|encoder| {
+            !encoder.video && self.world.watch(viewer).url().contains(&format!("/live/{}/", encoder.stream))
+        });
+        let kind = if sound_only { Kind::Audio } else { Kind::Video };
+        match record.newest(kind) {
+            None => Err(self.violation(rule, name, format!("it has no {kind:?}"))),
             Some(part) if self.world.now().since(part.at) > STILL => {
                 let still = self.world.now().since(part.at);
-                Err(self.violation(rule, name, format!("its picture has stood still for {still:?}")))
+                Err(self.violation(rule, name, format!("its {kind:?} has stood still for {still:?}")))
             }
             Some(_) => Ok(()),
         }
@@ -461,9 +485,10 @@ impl Play<'_> {
             };
             let behind_persistent =
                 self.script.edges.iter().any(|other| other.persistent && other.from.contains(&edge.name));
-            let left = self.pulled(host);
-            if left > 0 && !behind_persistent {
-                let what = format!("it still pulls {left} streams that nobody watches");
+            let (left, open) = (self.pulled(host), self.world.census(host).pulls);
+            if left + open > 0 && !behind_persistent {
+                let what =
+                    format!("it still pulls {left} streams that nobody watches, on {open} connections");
                 return Err(self.violation("unused streams are gone in time", &name, what));
             }
         }
@@ -484,6 +509,14 @@ impl Play<'_> {
     }
 
     fn demand_nothing_left(&self) -> Result<(), Violation> {
+        // A persistent pull stays for as long as the edge, and what it pulls from has a client.
+        if self.script.edges.iter().any(|edge| edge.persistent) {
+            return Ok(());
+        }
+        for (name, host) in self.servers() {
+            NothingLeaks::check_host(&self.world, host)
+                .map_err(|what| self.violation("nothing is left when all is quiet", &name, what))?;
+        }
         Ok(())
     }
 }

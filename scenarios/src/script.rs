@@ -98,8 +98,17 @@ pub struct Encoder {
     pub fps: (u32, u32),
     /// Frames from one key frame to the next.
     pub gop: u32,
+    /// B-frames between two others.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub b_frames: u32,
     /// Samples of sound per second; no sound if none.
     pub audio: Option<u32>,
+    /// Whether there are pictures.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub video: bool,
+    /// How many times as many bytes it makes as others, which make 60 kB per second.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub size: u32,
     /// Whether timestamps count from the epoch, as they do for encoders that are synchronised, or from its start.
     pub synchronised: bool,
 }
@@ -440,7 +449,10 @@ impl Encoder {
             content: 1,
             fps: (30, 1),
             gop: 30,
+            b_frames: 0,
             audio: Some(48_000),
+            video: true,
+            size: 1,
             synchronised: false,
         }
     }
@@ -491,6 +503,14 @@ pub const STREAM: &str = "match";
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(answer: &bool) -> bool {
+    *answer
 }
 
 fn one() -> u32 {

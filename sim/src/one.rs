@@ -4,9 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use headwater_core::time::Time;
+use headwater_net_sim::ms;
+use headwater_net_sim::page::{Note, page};
+use headwater_scenarios::play::{play, play_recorded};
 use headwater_scenarios::shrink::shrink as shorten;
 use headwater_scenarios::tape::{Tape, VERSION};
-use headwater_scenarios::{Report, Script, play};
+use headwater_scenarios::{Report, Script};
 
 use crate::args::{Args, scenario};
 use crate::batch::progress_bar;
@@ -20,7 +24,10 @@ pub fn replay(what: &str, args: &Args) -> Result<bool> {
         fs::write(path, "")
             .with_context(|| format!("--trace {}: this file cannot be written", path.display()))?;
     }
-    let report = on_a_thread(|| failure::with_place_of_panic(play(&script)));
+    let report = on_a_thread(|| match &args.trace {
+        Some(path) => played_on_a_page(&script, path),
+        None => Ok(failure::with_place_of_panic(play(&script))),
+    })?;
     println!(
         "{}",
         if report.passed() { report.to_string() } else { failure::text(&report, tape.as_deref()) }
@@ -33,6 +40,31 @@ pub fn replay(what: &str, args: &Args) -> Result<bool> {
         println!("tape:  {}", path.display());
     }
     Ok(report.passed())
+}
+
+/// Plays `script` and writes the page of the run.
+fn played_on_a_page(script: &Script, path: &Path) -> Result<Report> {
+    let (report, world) = play_recorded(script);
+    let report = failure::with_place_of_panic(report);
+    let mut notes = vec![
+        Note::head("scenario", &*script.scenario),
+        Note::head("seed", script.seed.to_string()),
+        Note::head("commit", failure::commit()),
+        Note::head("hash", format!("{:016x}", report.trace_hash)),
+    ];
+    let phases =
+        [("the faults are over", script.length_ms), ("judged", script.length_ms + script.recovery.within_ms)];
+    for (what, at_ms) in phases {
+        let at = Time::ZERO + ms(at_ms);
+        if at < world.now() {
+            notes.push(Note::mark(at, what));
+        }
+    }
+    notes.extend(report.broken.as_ref().map(|broken| Note::Violation(broken.violation.clone())));
+    fs::write(path, page(&format!("{}:{}", script.scenario, script.seed), &world, &notes))
+        .with_context(|| format!("--trace {}: this file cannot be written", path.display()))?;
+    println!("trace: {}", path.display());
+    Ok(report)
 }
 
 /// Makes the script of a run that breaks a rule as short as it can, and writes it as a tape.

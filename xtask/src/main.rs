@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 mod bench;
+mod bench_sim;
 mod checks;
 mod clip;
 mod laws;
@@ -21,6 +22,7 @@ cargo xtask <task>
   laws              the laws of core alone
   sim [args]        every scenario in the simulator; `cargo xtask sim --help` tells more
   bench relay       what relaying costs: --streams 20, --seconds 40, --json, --no-docs
+  bench sim         how fast the simulator is: --runs 5, --json, --no-docs
   clip              make net-real/assets/clip.flv again
 ";
 
@@ -43,6 +45,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["laws"] => laws::check(),
         ["sim", rest @ ..] => sim::run(rest),
         ["bench", "relay", rest @ ..] => bench::relay(rest),
+        ["bench", "sim", rest @ ..] => bench_sim::run(rest),
         ["clip"] => clip::make(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -149,6 +149,18 @@ impl Viewer {
     pub fn position_us(&self, now: Time) -> Option<i64> {
         self.playback.position(now)
     }
+
+    /// How long it could go on playing with what it has. Zero before playing begins.
+    pub fn buffered(&self, now: Time) -> Duration {
+        let Some(position) = self.position_us(now) else { return Duration::ZERO };
+        let ahead = self.playable(position).saturating_sub(position);
+        Duration::from_micros(u64::try_from(ahead).unwrap_or(0))
+    }
+
+    /// Whether the picture moves: playing has begun, and it is not out of media.
+    pub fn is_playing(&self) -> bool {
+        matches!(self.playback, Playback::Playing { .. })
+    }
 }
 
 impl HttpClient for Viewer {
@@ -251,7 +263,7 @@ impl Viewer {
     }
 
     fn loaded(&mut self, now: Time, load: Load, body: &Body) {
-        let bytes: Vec<u8> = body.0.iter().flat_map(|piece| piece.iter().copied()).collect();
+        let bytes: Vec<u8> = body.0.concat();
         match load.what.clone() {
             Wanted::Master => self.master_loaded(now, &bytes),
             Wanted::Playlist { track, directives } => {

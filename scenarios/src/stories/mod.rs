@@ -3,9 +3,33 @@
 use crate::draw::Draw;
 use crate::script::Script;
 
+mod absent_stream;
+mod clock_steps;
+mod crowd;
+mod dns;
+mod edge_chain;
+mod edge_partition;
+mod edge_pull;
+mod edge_restart;
+mod encoder_jump;
+mod encoder_loss;
+mod failback;
+mod frame_shapes;
+mod links;
 mod origin_crash;
+mod origin_flap;
 mod origin_freeze;
+mod origin_restart;
+mod origins_all;
+mod picture_change;
+mod restream;
+mod second_publisher;
+mod slow_edge;
+mod slow_viewer;
+mod soak;
 mod swarm;
+mod two_encoders;
+mod unused_stream;
 
 /// A story that can be asked for by name.
 #[derive(Clone, Copy, Debug)]
@@ -14,12 +38,43 @@ pub struct Scenario {
     pub name: &'static str,
     /// What happens, in a sentence.
     pub about: &'static str,
+    /// Of the seeds that are asked for, one in so many is played, unless the scenario is asked for by its name: more than
+    /// one for a scenario whose runs are long.
+    pub one_in: usize,
     /// Writes it.
     pub write: fn(&mut Draw) -> Script,
 }
 
 /// Every scenario, in the order in which they are listed.
-pub const ALL: &[Scenario] = &[origin_crash::SCENARIO, origin_freeze::SCENARIO, swarm::SCENARIO];
+pub const ALL: &[Scenario] = &[
+    frame_shapes::SCENARIO,
+    edge_pull::SCENARIO,
+    crowd::SCENARIO,
+    absent_stream::SCENARIO,
+    unused_stream::SCENARIO,
+    origin_crash::SCENARIO,
+    origin_freeze::SCENARIO,
+    origin_restart::SCENARIO,
+    origin_flap::SCENARIO,
+    origins_all::SCENARIO,
+    failback::SCENARIO,
+    two_encoders::SCENARIO,
+    edge_restart::SCENARIO,
+    edge_chain::SCENARIO,
+    edge_partition::SCENARIO,
+    encoder_loss::SCENARIO,
+    encoder_jump::SCENARIO,
+    picture_change::SCENARIO,
+    second_publisher::SCENARIO,
+    restream::SCENARIO,
+    slow_viewer::SCENARIO,
+    slow_edge::SCENARIO,
+    links::SCENARIO,
+    dns::SCENARIO,
+    clock_steps::SCENARIO,
+    soak::SCENARIO,
+    swarm::SCENARIO,
+];
 
 impl Scenario {
     /// The scenario called `name`.
