@@ -107,7 +107,7 @@ impl Seen {
         let marks = || parts().filter_map(|part| part.marks);
         Frames {
             first: marks().next().map_or(0, |(first, _)| first.frame),
-            last: marks().last().map_or(0, |(_, last)| last.frame),
+            last: marks().next_back().map_or(0, |(_, last)| last.frame),
             count: parts().map(|part| part.samples as u64).sum(),
             losses: losses(&self.record, kind),
         }

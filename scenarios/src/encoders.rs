@@ -25,7 +25,6 @@ pub fn source(script: &Script, plan: &Encoder) -> Source {
         picture: if plan.b_frames > 0 { Picture::Reordered } else { Picture::Small },
         timestamps: if plan.synchronised { Timestamps::Clock } else { Timestamps::Zero },
         mishaps: script.steps.iter().filter_map(|step| mishap(step, plan)).collect(),
-        ..usual
     }
 }
 
