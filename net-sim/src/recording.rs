@@ -314,7 +314,8 @@ mod tests {
         assert_eq!(newest.iter().copied().collect::<Vec<_>>(), [2, 3, 4]);
         assert_eq!((newest.gone(), newest.next()), (2, 5));
         assert_eq!(newest.numbered(4), Some(&mut 4));
-        assert_eq!((newest.numbered(1), newest.numbered(5)), (None, None));
+        assert_eq!(newest.numbered(1), None);
+        assert_eq!(newest.numbered(5), None);
     }
 
     #[test]

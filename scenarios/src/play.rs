@@ -155,7 +155,11 @@ impl Play<'_> {
             match what {
                 Do::Act(step) => self.act(&self.script.steps[step].act),
                 Do::Ask(poller) => self.ask(poller),
-                Do::Join(viewer) => self.join(viewer),
+                Do::Join(viewer) => {
+                    self.join(viewer);
+                    // Whoever measures how long it waits starts now.
+                    self.verify()?;
+                }
                 Do::Leave(viewer) => self.leave(viewer),
             }
         }
@@ -401,11 +405,15 @@ impl Play<'_> {
         if let Some((_, fatal)) = &record.fatal {
             return Err(self.violation(rule, name, format!("it gave up: {fatal}")));
         }
-        match record.newest(Kind::Video) {
-            None => Err(self.violation(rule, name, "it has no picture".to_owned())),
+        let sound_only = self.script.encoders.iter().any(|encoder| {
+            !encoder.video && self.world.watch(viewer).url().contains(&format!("/live/{}/", encoder.stream))
+        });
+        let kind = if sound_only { Kind::Audio } else { Kind::Video };
+        match record.newest(kind) {
+            None => Err(self.violation(rule, name, format!("it has no {kind:?}"))),
             Some(part) if self.world.now().since(part.at) > STILL => {
                 let still = self.world.now().since(part.at);
-                Err(self.violation(rule, name, format!("its picture has stood still for {still:?}")))
+                Err(self.violation(rule, name, format!("its {kind:?} has stood still for {still:?}")))
             }
             Some(_) => Ok(()),
         }
@@ -529,6 +537,7 @@ fn boot_encoder(script: &Script, plan: &Encoder) -> Boot {
         fps: plan.fps,
         gop: plan.gop,
         audio: plan.audio,
+        video: plan.video,
         b_frames: plan.b_frames,
         picture: if plan.b_frames > 0 { Picture::Reordered } else { Picture::Small },
         timestamps: if plan.synchronised { Timestamps::Clock } else { Timestamps::Zero },

@@ -1,8 +1,9 @@
 //! What a script can demand of its run, as data, and the checkers that hold a simulated run to it. What must hold in
 //! every run is not here: see `play`.
 
+use core::ops::RangeInclusive;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headwater_core::event::Event;
 use headwater_core::media::Kind;
@@ -58,6 +59,28 @@ pub enum Rule {
         /// The most tries.
         most: u32,
     },
+    /// An edge gives up a stream once in each of these spans, in milliseconds from the beginning, and at no other time
+    /// while there are faults.
+    LetGo {
+        /// The edge.
+        edge: String,
+        /// The spans, in the order of time: the earliest and the latest moment.
+        spans: Vec<(u64, u64)>,
+    },
+    /// In this span, in milliseconds from the beginning, the edge plays from this server and no other.
+    PlaysFrom {
+        /// The edge.
+        edge: String,
+        /// The server.
+        server: String,
+        /// The first moment.
+        from_ms: u64,
+        /// The last moment.
+        until_ms: u64,
+    },
+    /// Who comes later is shown at least the numbers that others had been given by then, also by a server that has
+    /// been started anew.
+    NumbersGoOn,
     /// A poller is always answered with this status.
     Answer {
         /// The poller.
@@ -70,7 +93,7 @@ pub enum Rule {
 impl Rule {
     /// Whether it is about the time of the faults only, and not about the recovery from them.
     pub fn is_about_faults_only(&self) -> bool {
-        matches!(self, Rule::NoFailover | Rule::Dials { .. })
+        matches!(self, Rule::NoFailover | Rule::Dials { .. } | Rule::LetGo { .. })
     }
 
     /// Who watches over it. `Answer` has no checker: who asks knows the answer.
@@ -90,6 +113,17 @@ impl Rule {
             Rule::Dials { ref edge, most } => {
                 Box::new(FewDials { edge: edge.clone(), most, place: 0, count: 0 })
             }
+            Rule::LetGo { ref edge, ref spans } => {
+                Box::new(LetGo { edge: edge.clone(), spans: spans.clone(), place: 0, count: 0 })
+            }
+            Rule::PlaysFrom { ref edge, ref server, from_ms, until_ms } => Box::new(PlaysFrom {
+                edge: edge.clone(),
+                server: format!("ovt://{server}:"),
+                span: Time::ZERO + ms(from_ms)..=Time::ZERO + ms(until_ms),
+                place: 0,
+                playing: String::new(),
+            }),
+            Rule::NumbersGoOn => Box::new(NumbersGoOn::default()),
             Rule::Answer { .. } => return None,
         })
     }
@@ -212,6 +246,134 @@ impl Checker for FewDials {
                 self.count += 1;
                 if self.count > self.most {
                     return Err((fact.at, fact.host, format!("it has tried {} times", self.count)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An edge gives up its streams when it should.
+struct LetGo {
+    edge: String,
+    spans: Vec<(u64, u64)>,
+    place: usize,
+    count: usize,
+}
+
+impl Checker for LetGo {
+    fn rule(&self) -> &'static str {
+        "an unused stream lives as long as configured"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for fact in world.facts().iter().skip(self.place) {
+            self.place += 1;
+            if matches!(fact.event, Event::PullEnded { .. }) && world.name(fact.host) == self.edge {
+                let at = fact.at.as_micros() / 1_000;
+                match self.spans.get(self.count) {
+                    Some((from, until)) if (*from..=*until).contains(&at) => self.count += 1,
+                    span => {
+                        return Err((fact.at, fact.host, format!("it was given up and not in {span:?} ms")));
+                    }
+                }
+            }
+        }
+        let late = self.spans.get(self.count).filter(|(_, until)| world.now() > Time::ZERO + ms(*until));
+        match (late, world.machines().find(|host| world.name(*host) == self.edge)) {
+            (Some(span), Some(edge)) => {
+                Err((world.now(), edge, format!("it was not given up in {span:?} ms")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An edge plays from the server from which it should.
+struct PlaysFrom {
+    edge: String,
+    server: String,
+    span: RangeInclusive<Time>,
+    place: usize,
+    playing: String,
+}
+
+impl Checker for PlaysFrom {
+    fn rule(&self) -> &'static str {
+        "an edge plays from the server from which it should"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for fact in world.facts().iter().skip(self.place) {
+            self.place += 1;
+            if let Event::PullPlaying { url, .. } = &fact.event
+                && world.name(fact.host) == self.edge
+            {
+                self.playing.clone_from(url);
+                if self.span.contains(&fact.at) && !url.starts_with(&self.server) {
+                    return Err((
+                        fact.at,
+                        fact.host,
+                        format!("it plays from {url} and not from {}", self.server),
+                    ));
+                }
+            }
+        }
+        let edge = world.machines().find(|host| world.name(*host) == self.edge);
+        match edge.filter(|_| self.span.contains(&world.now()) && !self.playing.starts_with(&self.server)) {
+            Some(edge) => {
+                let what = format!("it plays from {:?} and not from {}", self.playing, self.server);
+                Err((world.now(), edge, what))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a viewer's first playlist ends with is not before what others had when it was asked for.
+#[derive(Default)]
+struct NumbersGoOn {
+    /// How far every viewer's parts were read.
+    places: BTreeMap<HostId, usize>,
+    /// The newest part of a track that anybody had at a moment.
+    newest: BTreeMap<(String, Kind), BTreeMap<Time, (u64, u32)>>,
+    /// The tracks of viewers whose first playlist was looked at.
+    seen: BTreeSet<(HostId, Kind)>,
+}
+
+impl Checker for NumbersGoOn {
+    fn rule(&self) -> &'static str {
+        "numbers go on"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for (host, viewer) in world.viewers() {
+            let place = self.places.entry(host).or_default();
+            for part in viewer.record().parts.iter().skip(*place) {
+                *place += 1;
+                let newest = self.newest.entry((viewer.url().to_owned(), part.kind)).or_default();
+                let number = (part.msn, part.part.unwrap_or(0));
+                if newest.range(..=part.at).next_back().is_none_or(|(_, before)| *before < number) {
+                    newest.insert(part.at, number);
+                }
+            }
+        }
+        for (host, viewer) in world.viewers() {
+            for (kind, newest) in [Kind::Audio, Kind::Video]
+                .into_iter()
+                .filter_map(|kind| Some((kind, self.newest.get(&(viewer.url().to_owned(), kind))?)))
+            {
+                let mut playlists = viewer.record().playlists.iter();
+                let Some(first) = playlists.find(|seen| seen.kind == kind) else { continue };
+                if !self.seen.insert((host, kind)) {
+                    continue;
+                }
+                let asked = Time::ZERO + first.at.since(Time::ZERO).saturating_sub(first.took);
+                let ends = first.last_part.max(first.last_msn.map(|msn| (msn, 0)));
+                let had = newest.range(..=asked).next_back().map(|(_, number)| *number);
+                if ends < had {
+                    let what = format!("{kind:?} ends with {ends:?}, and others had {had:?} before");
+                    return Err((first.at, host, what));
                 }
             }
         }

@@ -103,6 +103,9 @@ pub struct Encoder {
     pub b_frames: u32,
     /// Samples of sound per second; no sound if none.
     pub audio: Option<u32>,
+    /// Whether there are pictures.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub video: bool,
     /// Whether timestamps count from the epoch, as they do for encoders that are synchronised, or from its start.
     pub synchronised: bool,
 }
@@ -445,6 +448,7 @@ impl Encoder {
             gop: 30,
             b_frames: 0,
             audio: Some(48_000),
+            video: true,
             synchronised: false,
         }
     }
@@ -487,6 +491,14 @@ pub const STREAM: &str = "match";
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(answer: &bool) -> bool {
+    *answer
 }
 
 fn one() -> u32 {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use headwater_scenarios::tape::Tape;
-use headwater_scenarios::{Report, Script, play};
+use headwater_scenarios::{Report, Scenario, Script, play};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::Args;
@@ -35,7 +35,11 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     // Every scenario's first seed comes before any scenario's second: what is broken everywhere is found at once.
     let names: Vec<&str> = scenarios.iter().map(|scenario| scenario.name).collect();
-    runs.extend(seeds.iter().flat_map(|seed| (0..scenarios.len()).map(|index| Run::Seed(index, *seed))));
+    for (nth, seed) in seeds.iter().enumerate() {
+        let due = |scenario: &Scenario| !args.scenario.is_empty() || nth % scenario.one_in == 0;
+        let due = scenarios.iter().enumerate().filter(|(_, scenario)| due(scenario));
+        runs.extend(due.map(|(index, _)| Run::Seed(index, *seed)));
+    }
 
     let stop = stop_on_interrupt()?;
     let bar = progress_bar(runs.len());

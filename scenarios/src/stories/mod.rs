@@ -3,9 +3,18 @@
 use crate::draw::Draw;
 use crate::script::Script;
 
+mod absent_stream;
+mod crowd;
+mod edge_pull;
+mod edge_restart;
+mod failback;
 mod origin_crash;
+mod origin_flap;
 mod origin_freeze;
+mod origin_restart;
+mod origins_all;
 mod swarm;
+mod unused_stream;
 
 /// A story that can be asked for by name.
 #[derive(Clone, Copy, Debug)]
@@ -14,12 +23,28 @@ pub struct Scenario {
     pub name: &'static str,
     /// What happens, in a sentence.
     pub about: &'static str,
+    /// Of the seeds that are asked for, one in so many is played, unless the scenario is asked for by its name: more than
+    /// one for a scenario whose runs are long.
+    pub one_in: usize,
     /// Writes it.
     pub write: fn(&mut Draw) -> Script,
 }
 
 /// Every scenario, in the order in which they are listed.
-pub const ALL: &[Scenario] = &[origin_crash::SCENARIO, origin_freeze::SCENARIO, swarm::SCENARIO];
+pub const ALL: &[Scenario] = &[
+    edge_pull::SCENARIO,
+    crowd::SCENARIO,
+    absent_stream::SCENARIO,
+    unused_stream::SCENARIO,
+    origin_crash::SCENARIO,
+    origin_freeze::SCENARIO,
+    origin_restart::SCENARIO,
+    origin_flap::SCENARIO,
+    origins_all::SCENARIO,
+    failback::SCENARIO,
+    edge_restart::SCENARIO,
+    swarm::SCENARIO,
+];
 
 impl Scenario {
     /// The scenario called `name`.

@@ -9,6 +9,7 @@ use crate::script::{Act, Crash, Script};
 pub const SCENARIO: Scenario = Scenario {
     name: "origin-crash",
     about: "the origin that is played dies; the other one has the same encoder",
+    one_in: 1,
     write,
 };
 

@@ -9,6 +9,7 @@ use crate::script::{Act, Crash, Script};
 pub const SCENARIO: Scenario = Scenario {
     name: "origin-freeze",
     about: "the origin that is played falls silent: stopped, cut off, or without power",
+    one_in: 1,
     write,
 };
 

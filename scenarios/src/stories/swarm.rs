@@ -8,6 +8,7 @@ use crate::script::{Act, Crash, Edge, Encoder, Origin, Script};
 pub const SCENARIO: Scenario = Scenario {
     name: "swarm",
     about: "any cluster, with whole classes of faults switched on or off by the seed",
+    one_in: 1,
     write,
 };
 
