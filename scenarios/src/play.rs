@@ -532,16 +532,20 @@ fn agenda(script: &Script) -> Vec<(Time, Do)> {
 
 /// An encoder, which has its mishaps when the script says, also if it was started anew in the meantime.
 fn boot_encoder(script: &Script, plan: &Encoder) -> Boot {
+    let usual = Source::default();
+    let times = usize::try_from(plan.size).unwrap_or(1).max(1);
     let source = Source {
         name: plan.content,
         fps: plan.fps,
         gop: plan.gop,
         audio: plan.audio,
         video: plan.video,
+        key_bytes: usual.key_bytes * times,
+        delta_bytes: usual.delta_bytes * times,
         b_frames: plan.b_frames,
         picture: if plan.b_frames > 0 { Picture::Reordered } else { Picture::Small },
         timestamps: if plan.synchronised { Timestamps::Clock } else { Timestamps::Zero },
-        ..Source::default()
+        ..usual
     };
     let mishaps: Vec<(Duration, Mishap)> =
         script.steps.iter().filter_map(|step| mishap(step, plan)).collect();

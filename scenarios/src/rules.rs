@@ -9,6 +9,7 @@ use headwater_core::event::Event;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
 use headwater_net_sim::check::{DatesAreTrue, EveryFrameOnce, LongestGap, NoFatalError, PartsAreFresh};
+use headwater_net_sim::viewer::Trouble;
 use headwater_net_sim::{Checker, HostId, World, ms};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,13 @@ use serde::{Deserialize, Serialize};
 pub enum Rule {
     /// Parts of a track keep arriving at every viewer, never further apart than this.
     Gap {
+        /// The longest time without a part.
+        ms: u64,
+    },
+    /// This viewer gets every frame once, and parts never further apart than this, whatever happens to others.
+    Unharmed {
+        /// The viewer.
+        viewer: String,
         /// The longest time without a part.
         ms: u64,
     },
@@ -100,6 +108,9 @@ impl Rule {
     pub fn checker(&self) -> Option<Box<dyn Checker>> {
         Some(match *self {
             Rule::Gap { ms: bound } => Box::new(LongestGap { bound: ms(bound), places: BTreeMap::new() }),
+            Rule::Unharmed { ref viewer, ms: bound } => {
+                Box::new(Unharmed { viewer: viewer.clone(), bound: ms(bound) })
+            }
             Rule::Stall { ms: bound } => Box::new(LongestStall { bound: ms(bound) }),
             Rule::EveryFrameOnce => Box::new(EveryFrameOnce::default()),
             Rule::NoFatalError => Box::new(NoFatalError),
@@ -130,6 +141,38 @@ impl Rule {
 }
 
 type Finding = Result<(), (Time, HostId, String)>;
+
+/// One viewer notices nothing.
+struct Unharmed {
+    viewer: String,
+    bound: Duration,
+}
+
+impl Checker for Unharmed {
+    fn rule(&self) -> &'static str {
+        "who has nothing to do with it notices nothing"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for (host, viewer) in world.viewers().filter(|(host, _)| world.name(*host) == self.viewer) {
+            let record = viewer.record();
+            if let Some((at, fatal)) = &record.fatal {
+                return Err((*at, host, fatal.to_string()));
+            }
+            let broken = |trouble: &&(Time, Trouble)| {
+                matches!(trouble.1, Trouble::FramesLost { .. } | Trouble::FramesRepeated { .. })
+            };
+            if let Some((at, trouble)) = record.troubles.iter().find(broken) {
+                return Err((*at, host, format!("{trouble:?}")));
+            }
+            let gap = record.longest_gap(Kind::Video, world.now());
+            if world.is_running(host) && gap > self.bound {
+                return Err((world.now(), host, format!("it was without a part for {gap:?}")));
+            }
+        }
+        Ok(())
+    }
+}
 
 /// A viewer's picture stands still for so long at most, in all.
 struct LongestStall {

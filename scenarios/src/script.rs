@@ -106,6 +106,9 @@ pub struct Encoder {
     /// Whether there are pictures.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub video: bool,
+    /// How many times as many bytes it makes as others, which make 60 kB per second.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub size: u32,
     /// Whether timestamps count from the epoch, as they do for encoders that are synchronised, or from its start.
     pub synchronised: bool,
 }
@@ -449,6 +452,7 @@ impl Encoder {
             b_frames: 0,
             audio: Some(48_000),
             video: true,
+            size: 1,
             synchronised: false,
         }
     }

@@ -4,16 +4,31 @@ use crate::draw::Draw;
 use crate::script::Script;
 
 mod absent_stream;
+mod clock_steps;
 mod crowd;
+mod dns;
+mod edge_chain;
+mod edge_partition;
 mod edge_pull;
 mod edge_restart;
+mod encoder_jump;
+mod encoder_loss;
 mod failback;
+mod frame_shapes;
+mod links;
 mod origin_crash;
 mod origin_flap;
 mod origin_freeze;
 mod origin_restart;
 mod origins_all;
+mod picture_change;
+mod restream;
+mod second_publisher;
+mod slow_edge;
+mod slow_viewer;
+mod soak;
 mod swarm;
+mod two_encoders;
 mod unused_stream;
 
 /// A story that can be asked for by name.
@@ -32,6 +47,7 @@ pub struct Scenario {
 
 /// Every scenario, in the order in which they are listed.
 pub const ALL: &[Scenario] = &[
+    frame_shapes::SCENARIO,
     edge_pull::SCENARIO,
     crowd::SCENARIO,
     absent_stream::SCENARIO,
@@ -42,7 +58,21 @@ pub const ALL: &[Scenario] = &[
     origin_flap::SCENARIO,
     origins_all::SCENARIO,
     failback::SCENARIO,
+    two_encoders::SCENARIO,
     edge_restart::SCENARIO,
+    edge_chain::SCENARIO,
+    edge_partition::SCENARIO,
+    encoder_loss::SCENARIO,
+    encoder_jump::SCENARIO,
+    picture_change::SCENARIO,
+    second_publisher::SCENARIO,
+    restream::SCENARIO,
+    slow_viewer::SCENARIO,
+    slow_edge::SCENARIO,
+    links::SCENARIO,
+    dns::SCENARIO,
+    clock_steps::SCENARIO,
+    soak::SCENARIO,
     swarm::SCENARIO,
 ];
 

@@ -1,0 +1,51 @@
+//! Leaf edges behind two edges behind two origins. A server of any tier is lost; the tier behind it finds another one, and
+//! the tiers behind that do not notice.
+
+use super::Scenario;
+use crate::draw::Draw;
+use crate::rules::Rule;
+use crate::script::{Act, Crash, Edge, Script};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "edge-chain",
+    about: "leaf edges behind edges; a server of any tier is lost",
+    one_in: 1,
+    write,
+};
+
+fn write(draw: &mut Draw) -> Script {
+    let mut script = Script::new();
+    script.draw_network(draw);
+    let no_input_ms = draw.number(500..=2_000);
+    // A leaf has to be more patient than what it pulls from, or both lose patience at once.
+    let patience = [no_input_ms, no_input_ms + 1_000];
+    let tier = |name: &str, from: [&str; 2], no_input_ms| Edge { no_input_ms, ..Edge::new(name, &from) };
+    script.edges = vec![
+        tier("edge-1", ["origin-a", "origin-b"], patience[0]),
+        tier("edge-2", ["origin-a", "origin-b"], patience[0]),
+        tier("leaf-1", ["edge-1", "edge-2"], patience[1]),
+        tier("leaf-2", ["edge-2", "edge-1"], patience[1]),
+    ];
+    for leaf in ["leaf-1", "leaf-2"] {
+        script.viewer(leaf, draw.number(5_000..=7_000));
+    }
+    let origin = draw.coin();
+    let host = if origin { "origin-a" } else { draw.pick(&["edge-1", "edge-2"]) }.to_owned();
+    let silent = draw.coin();
+    let loss = match draw.coin() {
+        _ if !silent => Act::Crash { host, how: draw.pick(&[Crash::Fin, Crash::Reset]) },
+        true => Act::Pause { host },
+        false => Act::Crash { host, how: Crash::Silent },
+    };
+    script.at(draw.number(12_000..=18_000), loss);
+
+    // As when an origin is lost. The other edge has the stream already: its own leaf plays it.
+    let waits = if silent { patience[usize::from(!origin)] } else { 0 };
+    let failover = waits + 8 * script.one_way_ms() + 50;
+    script.must(Rule::Failover { ms: failover });
+    script.must(Rule::Gap { ms: script.part_gap_ms() + failover });
+    let first_part = 2 * script.one_way_ms() * 12 + 150;
+    script.must(Rule::FirstPart { ms: first_part });
+    script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError);
+    script
+}
