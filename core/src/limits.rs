@@ -131,6 +131,9 @@ pub const COMPOSITION_MS_MAX: i32 = 60_000;
 /// Access units of a stream whose content is remembered, to recognise them from another origin: about ten seconds.
 pub const MEMORY_ACCESS_UNITS: usize = 1_024;
 
+/// Key frames that a stream remembers for longer than its other access units: minutes, at one or two seconds each.
+pub const MEMORY_KEY_FRAMES: usize = 256;
+
 /// Packets that a new source may deliver before its place on the timeline must be decided.
 pub const HELD_PACKETS_MAX: usize = 2_048;
 

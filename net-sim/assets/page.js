@@ -86,7 +86,7 @@
   const CARGO = data.cargos.map((name) => ({
     name,
     color: { RST: 'fault', refused: 'fault', FIN: 'connection', SYN: 'connection', 'SYN+ACK': 'connection',
-      data: 'message' }[name] || 'http',
+      data: 'message', datagram: 'message' }[name] || 'http',
     important: ['RST', 'refused', 'FIN'].includes(name),
   }));
   let longestFlight = 0;
@@ -100,6 +100,8 @@
       const next = lane.host.conditions[i + 1];
       const until = next ? next[0] : null;
       if (name === 'running' || until === at) return;
+      // A viewer that goes away is no fault.
+      if (lane.host.viewer && (name === 'down' || name === 'dark')) return;
       lane.spans.push({ kind: name, since: at, until, label: CONDITION_TEXT[name], detail: '', timed: true });
       lane.down.push([at, until === null ? END : until, name]);
     });
@@ -138,28 +140,47 @@
       lane.levels = Float64Array.from(lane.host.viewer.levels, (level) => level[0]);
     }
   }
+  const streams = data.hosts.map(() => new Set());
+  for (const span of data.spans) streams[span.host].add(span.stream);
   for (const span of data.spans) {
-    const several = new Set(data.spans.filter((other) => other.host === span.host).slice(0, 50).map((o) => o.stream));
     laneOf[span.host].spans.push({
       kind: span.failover ? 'failover' : 'pull', since: span.since, until: span.until, timed: span.until === null,
-      label: several.size > 1 ? `${span.stream.split('/').pop()}: ${span.label}` : span.label,
+      silent: span.silent,
+      label: streams[span.host].size > 1 ? `${span.stream.split('/').pop()}: ${span.label}` : span.label,
       detail: `${span.stream}\n${span.detail}`,
     });
   }
-  /** Spans that overlap lie in rows of their own, as far as there are rows; the last one takes what is left. */
+  /** Spans that overlap lie in rows of their own. When these are full, the others share the last one as bands. */
   const ROWS_MAX = 5;
   for (const lane of lanes) {
-    lane.spans.sort((a, b) => a.since - b.since || (b.until ?? Infinity) - (a.until ?? Infinity));
-    const ends = [];
+    for (const span of lane.spans) span.begin = span.silent ?? span.since;
+    lane.spans.sort((a, b) => a.begin - b.begin || (b.until ?? Infinity) - (a.until ?? Infinity));
+    const ends = [], lasts = [];
+    lane.bands = [];
     for (const span of lane.spans) {
       // A short span needs room for its text: it is written behind it.
       const end = Math.max(span.until ?? Infinity, span.since + END * 0.04);
-      let row = ends.findIndex((free) => free <= span.since);
-      if (row < 0) row = Math.min(ends.length, ROWS_MAX - 1);
+      let row = ends.findIndex((free) => free <= span.begin);
+      if (row < 0 && ends.length >= ROWS_MAX - 1) {
+        const band = lane.bands[lane.bands.length - 1], until = span.until ?? END;
+        if (band && span.begin <= band.until && span.kind === band.kind) {
+          band.until = Math.max(band.until, until);
+          band.count++;
+        } else {
+          lane.bands.push({ kind: span.kind, since: span.begin, until, count: 1 });
+        }
+        span.row = ROWS_MAX - 1;
+        span.crowded = true;
+        continue;
+      }
+      if (row < 0) row = ends.length;
       ends[row] = Math.max(ends[row] || 0, end);
       span.row = row;
+      span.next = null;
+      if (lasts[row]) lasts[row].next = span;
+      lasts[row] = span;
     }
-    lane.rows = ends.length;
+    lane.rows = lane.bands.length ? ROWS_MAX : ends.length;
   }
   const violations = data.violations.map((violation) => ({
     ...violation, lane: lanes.find((lane) => lane.name === violation.host) || null,
@@ -259,7 +280,9 @@
   };
   const resize = () => {
     const ratio = window.devicePixelRatio || 1;
-    gutter = stage.clientWidth < 620 ? 92 : 150;
+    canvas.font = BOLD;
+    const longest = Math.max(...lanes.map((lane) => canvas.measureText(lane.name).width), 0);
+    gutter = stage.clientWidth < 620 ? 92 : Math.min(Math.max(120, Math.ceil(longest) + 22), 230);
     for (const [element, context] of [[lanesCanvas, canvas], [overviewCanvas, overview]]) {
       const box = element.getBoundingClientRect();
       element.width = Math.max(1, Math.round(box.width * ratio));
@@ -399,8 +422,8 @@
     canvas.fillStyle = colors.soft;
     for (const at of [0, END]) canvas.fillRect(Math.round(x(at)), scroll, 1, height);
     uprights();
+    densities(seen);
     for (const lane of seen) {
-      density(lane);
       spans(lane);
       if (lane.host.viewer) buffer(lane);
       ticksOf(lane);
@@ -460,63 +483,96 @@
   };
 
   /** How much travels to and from a host, where single messages cannot be told apart. */
-  const density = (lane) => {
+  const densities = (seen) => {
     if (!showMessages || arrows) return;
-    const y = lane.base + 7, h = 9, across = Math.ceil((width - gutter) / 2);
-    const bins = lane.bins && lane.bins.length === across ? lane.bins.fill(0) : (lane.bins = new Float32Array(across));
+    const h = 9, across = Math.ceil((width - gutter) / 2);
+    for (const lane of lanes) {
+      lane.bins = lane.bins && lane.bins.length === across ? lane.bins.fill(0) : new Float32Array(across);
+    }
+    const bins = data.hosts.map((_, number) => laneOf[number].bins);
     const first = lowerBound(messages.t, view[0]), last = lowerBound(messages.t, view[1]);
     const scale = across / (view[1] - view[0]);
-    let most = 0;
     for (let i = first; i < last; i++) {
-      if (messages.from[i] !== lane.number && messages.to[i] !== lane.number) continue;
       const bin = Math.min(across - 1, ((messages.t[i] - view[0]) * scale) | 0);
-      bins[bin] += messages.count[i];
-      if (bins[bin] > most) most = bins[bin];
+      bins[messages.from[i]][bin] += messages.count[i];
+      bins[messages.to[i]][bin] += messages.count[i];
     }
-    if (!most) return;
     canvas.fillStyle = colors.density;
-    for (let bin = 0; bin < across; bin++) {
-      if (!bins[bin]) continue;
-      const part = Math.max(1, Math.pow(bins[bin] / most, 0.4) * h);
-      canvas.fillRect(gutter + bin * 2, y + h - part, 2, part);
+    for (const lane of seen) {
+      const y = lane.base + 7, most = lane.bins.reduce((a, b) => Math.max(a, b), 0);
+      for (let bin = 0; bin < across; bin++) {
+        if (!lane.bins[bin]) continue;
+        const part = Math.max(1, Math.pow(lane.bins[bin] / most, 0.4) * h);
+        canvas.fillRect(gutter + bin * 2, y + h - part, 2, part);
+      }
     }
   };
 
   const spans = (lane) => {
     const free = new Array(lane.rows).fill(-Infinity);
     lane.drawn = [];
+    lane.written = [];
+    let bandEnd = -Infinity;
+    for (const band of lane.bands) {
+      if (band.until < view[0] || band.since > view[1]) continue;
+      const from = Math.max(x(band.since), gutter), to = Math.max(Math.min(x(band.until), width), from + 2);
+      const y = lane.rowsAt + (ROWS_MAX - 1) * ROW + 1, style = SPANS[band.kind];
+      canvas.fillStyle = colors[style.fill];
+      canvas.fillRect(from, y, to - from, ROW - 3);
+      const text = `${band.count.toLocaleString('en')} more`;
+      const px = textWidth(text) + 8 < to - from ? from + 4 : to + 4;
+      if (px < bandEnd) continue;
+      lane.written.push([text, px, y + (ROW - 3) / 2 + 0.5, colors[style.ink]]);
+      bandEnd = px + textWidth(text) + 6;
+    }
     for (const span of lane.spans) {
       const until = span.until ?? END;
       if (until < view[0]) continue;
-      if (span.since > view[1]) break;
+      if (span.begin > view[1]) break;
       const left = x(span.since), right = x(until);
       const from = Math.max(left, gutter - 2), to = Math.max(Math.min(right, width + 2), from + 2);
       const y = lane.rowsAt + span.row * ROW + 1, h = ROW - 3, style = SPANS[span.kind];
+      const chosen = selected && selected.span === span, found = lane.hitSpans && lane.hitSpans.has(span);
+      if (span.crowded) {
+        if (found) outline(from, y, to - from, h, colors.hit);
+        if (chosen) outline(from, y, to - from, h, colors.accent);
+        lane.drawn.push([span, from, to, y, h]);
+        continue;
+      }
+      if (span.silent != null) {
+        // No media any more, and not noticed yet.
+        const begin = Math.max(x(span.silent), gutter);
+        canvas.fillStyle = colors[style.ink];
+        canvas.fillRect(begin, y + 3, 1, h - 6);
+        if (left > begin) canvas.fillRect(begin, y + h / 2 - 1, Math.min(left, width) - begin, 2);
+      }
+      if (span.since > view[1]) continue;
       canvas.fillStyle = colors[style.fill];
       canvas.fillRect(from, y, to - from, h);
       if (style.hatch) hatch(from, y, to, h, colors[style.ink]);
       canvas.fillStyle = colors[style.ink];
       canvas.fillRect(left >= gutter - 2 ? from : from - 4, y, 2, h);
       if (span.until !== null && right <= width) canvas.fillRect(right - 2, y, 2, h);
-      if (lane.hitSpans && lane.hitSpans.has(span)) outline(from, y, to - from, h, colors.hit);
-      if (selected && selected.span === span) outline(from, y, to - from, h, colors.accent);
+      if (found) outline(from, y, to - from, h, colors.hit);
+      if (chosen) outline(from, y, to - from, h, colors.accent);
       lane.drawn.push([span, from, to, y, h]);
-      const text = spanText(span);
       const inside = to - from - 10;
       if (free[span.row] > from) continue;
+      const room = Math.min(span.next ? x(span.next.begin) : width, width) - to - 8;
+      const whole = spanText(span), fits = (text) => textWidth(text) <= Math.max(inside, room);
+      // Where there is no room for all of it, what comes before the comma will do.
+      const text = fits(whole) ? whole : whole.split(', ')[0];
       canvas.fillStyle = colors[style.ink];
       if (textWidth(text) <= inside) {
-        write(text, from + 6, y + h / 2 + 0.5, colors[style.ink]);
+        lane.written.push([text, from + 6, y + h / 2 + 0.5, colors[style.ink]]);
         free[span.row] = to;
       } else {
         // Behind it, as far as the next one in the row lets it.
-        const next = lane.spans.find((other) => other.row === span.row && other.since > span.since && other.since >= until);
-        const room = Math.min(next ? x(next.since) : width, width) - to - 8;
         if (room >= textWidth(text)) {
-          write(text, to + 4, y + h / 2 + 0.5, colors[style.ink]);
+          lane.written.push([text, to + 4, y + h / 2 + 0.5, colors[style.ink]]);
           free[span.row] = to + 6 + textWidth(text);
         } else if (inside > 40) {
-          write(fitted(text, inside), from + 6, y + h / 2 + 0.5, colors[style.ink]);
+          lane.written.push([fitted(text, inside), from + 6, y + h / 2 + 0.5, colors[style.ink]]);
           free[span.row] = to;
         }
       }
@@ -641,16 +697,18 @@
     const length = Math.min(Math.abs(y2 - y1) * 0.4, 34) * Math.sign(y2 - y1 || 1);
     return { x1, y1, x2: x1, y2: y1 + length, stuck };
   };
+  const related = (a, b) => a === b || (messages.conn[a] !== null && messages.conn[a] === messages.conn[b]);
   let visible = [];
   const drawMessages = () => {
-    visible = showMessages ? visibleMessages() || [] : [];
+    const found = showMessages ? visibleMessages() : null;
+    visible = found || [];
     const few = visible.length < 250;
-    arrowsNext(showMessages && visible.length > 0);
+    arrowsNext(found !== null);
     for (const i of visible) {
       const { x1, y1, x2, y2, stuck } = ends(i);
       const cargo = CARGO[messages.cargo[i]];
       const color = stuck ? colors.fault : colors[cargo.color];
-      const chosen = selected && selected.kind === 'message' && messages.conn[selected.index] === messages.conn[i];
+      const chosen = selected && selected.kind === 'message' && related(selected.index, i);
       canvas.globalAlpha = chosen ? 1 : cargo.important || stuck ? 0.95 : few ? 0.75 : 0.4;
       canvas.strokeStyle = canvas.fillStyle = chosen ? colors.accent : color;
       canvas.lineWidth = selected && selected.kind === 'message' && selected.index === i ? 3 : chosen ? 1.6 : 1;
@@ -720,8 +778,12 @@
   };
 
   const events = (lane) => {
+    // Over the messages, or they could not be read.
+    for (const [text, px, py, color] of lane.written) write(text, px, py, color);
     const visibleOf = [];
     let quiet = 0;
+    // Many hits are a band under the loud ones, few are rings around them.
+    if (!fewHits(lane)) drawHits(lane);
     for (let category = data.categories.length - 1; category >= 0; category--) {
       const list = lane.by[category];
       if (!shown(lane, category)) continue;
@@ -744,7 +806,7 @@
         glyph(canvas, 'violation', x(violation.at), lane.base);
       }
     }
-    drawHits(lane);
+    if (fewHits(lane)) drawHits(lane);
     labels(lane, visibleOf, quiet);
     if (selected && selected.lane === lane && selected.kind === 'event') {
       canvas.strokeStyle = colors.accent;
@@ -755,22 +817,29 @@
     }
   };
 
+  const fewHits = (lane) =>
+    lane.hits.length > 0 && lowerBound(lane.hitTimes, view[1]) - lowerBound(lane.hitTimes, view[0]) < 60;
   const drawHits = (lane) => {
     if (!lane.hits.length) return;
+    const first = lowerBound(lane.hitTimes, view[0]), last = lowerBound(lane.hitTimes, view[1]);
+    const few = fewHits(lane);
     let before = -10;
-    for (let i = lowerBound(lane.hitTimes, view[0]); i < lane.hits.length && lane.hitTimes[i] <= view[1]; i++) {
+    for (let i = first; i < last; i++) {
       const px = x(lane.hitTimes[i]);
       if (px - before < 2) continue;
       before = px;
-      const name = data.categories[lane.category[lane.hits[i]]];
       canvas.fillStyle = colors.hit;
+      if (!few) {
+        canvas.fillRect(px - 1, lane.base - 8, 2, 16);
+        continue;
+      }
       canvas.strokeStyle = colors.ink;
       canvas.lineWidth = 1;
       canvas.beginPath();
       canvas.arc(px, lane.base, 6.5, 0, 2 * Math.PI);
       canvas.fill();
       canvas.stroke();
-      glyph(canvas, name, px, lane.base);
+      glyph(canvas, data.categories[lane.category[lane.hits[i]]], px, lane.base);
     }
   };
 
@@ -1105,6 +1174,7 @@
       box.append(list([
         ['host', lane.name], ['from', clock(span.since, 6)], ['until', until],
         ['lasts', lasting((span.until ?? END) - span.since)],
+        ...(span.silent != null ? [['no media', `since ${clock(span.silent, 6)}`]] : []),
       ]));
       box.append(element('div', span.detail, 'text'));
       const button = element('button', 'Zoom to it');
@@ -1124,7 +1194,7 @@
       if (messages.count[i] > 1) {
         rows.push(['burst', `${count(messages.count[i], 'packet')} within ${lasting(messages.span[i])}`]);
       }
-      rows.push(['stream', `number ${messages.conn[i]} of the world; its messages are highlighted`]);
+      if (messages.conn[i] !== null) rows.push(['connection', `number ${messages.conn[i]} of the world, highlighted`]);
       box.append(list(rows), element('div', data.texts[messages.text[i]], 'text'));
     }
     if (thing.kind === 'violation') {
@@ -1134,8 +1204,8 @@
     }
   };
   const zoomTo = (span) => {
-    const until = span.until ?? END, room = Math.max(until - span.since, 1e3) * 0.6;
-    look(span.since - room, until + room);
+    const until = span.until ?? END, room = Math.max(until - span.begin, 1e3) * 0.6;
+    look(span.begin - room, until + room);
   };
 
   /** What lies under a point of the lanes: an event, else a span, else a message. */
@@ -1307,8 +1377,8 @@
       .map((span) => ({ kind: 'span', lane, span, at: span.since })));
     const next = following(all);
     if (!next) return;
-    const span = Math.min(view[1] - view[0], Math.max(((next.span.until ?? END) - next.at) * 4, 300e3));
-    const middle = (next.at + (next.span.until ?? END)) / 2;
+    const span = Math.min(view[1] - view[0], Math.max(((next.span.until ?? END) - next.span.begin) * 2.5, 300e3));
+    const middle = (next.span.begin + (next.span.until ?? END)) / 2;
     look(middle - span / 2, middle + span / 2);
     reveal(next.at, next.lane);
   };

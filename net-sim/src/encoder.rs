@@ -304,7 +304,6 @@ impl Encoder {
     }
 
     fn send(&mut self, frame: &Frame) {
-        let headers = [self.frames.video_header(), self.frames.audio_header()];
         let anew = frame.key && core::mem::take(&mut self.repictured);
         for outlet in &mut self.outlets {
             let Link::Up { client, phase, .. } = &mut outlet.state else { continue };
@@ -313,13 +312,13 @@ impl Encoder {
                 *phase = Phase::Sending;
                 client.send_metadata(&self.frames.source);
                 if self.frames.source.video {
-                    client.send_video(frame.timestamp_ms, headers[0].clone());
+                    client.send_video(frame.timestamp_ms, self.frames.video_header());
                 }
                 if self.frames.source.audio.is_some() {
-                    client.send_audio(frame.timestamp_ms, headers[1].clone());
+                    client.send_audio(frame.timestamp_ms, self.frames.audio_header());
                 }
             } else if *phase == Phase::Sending && anew {
-                client.send_video(frame.timestamp_ms, headers[0].clone());
+                client.send_video(frame.timestamp_ms, self.frames.video_header());
             }
             match (*phase, frame.video) {
                 (Phase::Sending, true) => client.send_video(frame.timestamp_ms, frame.payload.clone()),

@@ -196,7 +196,8 @@ fn config(mdia: &[u8]) -> Result<Config, Error> {
     }
 }
 
-fn avc(record: &[u8]) -> Result<Config, Error> {
+/// An AVCDecoderConfigurationRecord.
+pub(crate) fn avc(record: &[u8]) -> Result<Config, Error> {
     let mut rest = record.get(5..).ok_or(Error::Truncated)?;
     let sps = parameter_sets(&mut rest, 0x1f)?;
     let pps = parameter_sets(&mut rest, 0xff)?;

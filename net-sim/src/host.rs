@@ -134,14 +134,14 @@ impl Host {
         if self.running && !self.stopping { self.listeners.get(&port).copied() } else { None }
     }
 
+    /// What its program offers while it runs.
+    pub(crate) fn services(&self) -> impl Iterator<Item = Service> {
+        self.listeners.values().copied()
+    }
+
     /// What is spoken on `port`.
     pub(crate) fn service(&self, port: u16) -> Option<Service> {
         self.listeners.get(&port).copied()
-    }
-
-    /// Whether it has a program that offers `service` while it runs.
-    pub(crate) fn offers(&self, service: Service) -> bool {
-        self.listeners.values().any(|offered| *offered == service)
     }
 
     pub(crate) fn waiting_accepts(&self) -> usize {

@@ -176,7 +176,7 @@ impl World {
         self.next_request += 1;
         let pooled = self.http_pool.get(&(host, to.clone())).copied();
         let usable = pooled.filter(|no| {
-            self.conns.get(no).is_some_and(|conn| matches!(conn.client.state, State::Open | State::Opening))
+            self.conns.get(*no).is_some_and(|conn| matches!(conn.client.state, State::Open | State::Opening))
         });
         let (conn, reused) = match usable {
             Some(conn) => (conn, true),

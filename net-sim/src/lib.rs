@@ -26,7 +26,8 @@
 //! The modules, from the ground up: `rng`, `clock`, `trace` know nothing of networks; `net` is wires, `tcp` streams
 //! and `udp` datagrams over them, `http` messages in streams; `host` and `world` put programs on them; `encoder` and
 //! `viewer` are the two ends of a broadcast, `playlist`, `fmp4`, `mark` and `integrity` what the viewer reads with;
-//! `check` judges.
+//! `ome`, `redis` and `hostile` are other programs that a cluster meets; `check` judges; `recording` keeps what a run
+//! was, and `page` shows it.
 
 #![deny(missing_docs)]
 
@@ -34,16 +35,21 @@ use core::time::Duration;
 
 pub mod check;
 pub mod clock;
+mod conns;
 pub mod encoder;
 pub mod fmp4;
 mod host;
+pub mod hostile;
 pub mod http;
 pub mod integrity;
 pub mod mark;
 pub mod net;
+pub mod ome;
 pub mod page;
 pub mod playlist;
+mod queue;
 mod recording;
+pub mod redis;
 pub mod rng;
 pub mod rtmp;
 mod tcp;

@@ -106,16 +106,23 @@ pub(crate) enum Way {
 #[derive(Clone, Debug, Default)]
 struct Wire {
     own: Option<Link>,
+    /// From a host to itself.
+    is_loop: bool,
     way: Way,
     busy_until: Time,
 }
+
+/// The number of a direction between two hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WireNo(usize);
 
 /// Every direction between every two hosts.
 #[derive(Clone, Debug)]
 pub(crate) struct Links {
     usual: Link,
     loopback: Link,
-    wires: BTreeMap<(HostId, HostId), Wire>,
+    wires: Vec<Wire>,
+    numbers: BTreeMap<(HostId, HostId), WireNo>,
     rng: Rng,
     /// Datagrams draw from a generator of their own, so that they move nothing in streams.
     datagrams: Rng,
@@ -126,28 +133,49 @@ impl Links {
         let loopback = Latency { least: Duration::from_micros(20), jitter: Duration::ZERO };
         let loopback = Link::from(loopback).mtu(MTU_LOOPBACK);
         let datagrams = rng.fork("datagrams");
-        Links { usual: Latency::ms(1).into(), loopback, wires: BTreeMap::new(), rng, datagrams }
+        Links {
+            usual: Latency::ms(1).into(),
+            loopback,
+            wires: Vec::new(),
+            numbers: BTreeMap::new(),
+            rng,
+            datagrams,
+        }
     }
 
     pub(crate) fn set_usual(&mut self, link: Link) {
         self.usual = link;
     }
 
+    /// The direction from `from` to `to`, which keeps its number.
+    pub(crate) fn wire(&mut self, from: HostId, to: HostId) -> WireNo {
+        *self.numbers.entry((from, to)).or_insert_with(|| {
+            self.wires.push(Wire { is_loop: from == to, ..Wire::default() });
+            WireNo(self.wires.len() - 1)
+        })
+    }
+
     pub(crate) fn set(&mut self, from: HostId, to: HostId, link: Link) {
-        self.wires.entry((from, to)).or_default().own = Some(link);
+        let wire = self.wire(from, to);
+        self.wires[wire.0].own = Some(link);
     }
 
     pub(crate) fn set_way(&mut self, from: HostId, to: HostId, way: Way) {
-        self.wires.entry((from, to)).or_default().way = way;
+        let wire = self.wire(from, to);
+        self.wires[wire.0].way = way;
     }
 
     pub(crate) fn way(&self, from: HostId, to: HostId) -> Way {
-        self.wires.get(&(from, to)).map_or(Way::Open, |wire| wire.way)
+        self.numbers.get(&(from, to)).map_or(Way::Open, |wire| self.way_of(*wire))
+    }
+
+    pub(crate) fn way_of(&self, wire: WireNo) -> Way {
+        self.wires[wire.0].way
     }
 
     /// When a packet of `bytes` that leaves at `now` is there. The way is open.
-    pub(crate) fn arrival(&mut self, now: Time, from: HostId, to: HostId, bytes: usize) -> Time {
-        let (link, left) = self.leave(now, from, to, bytes);
+    pub(crate) fn arrival(&mut self, now: Time, wire: WireNo, bytes: usize) -> Time {
+        let (link, left) = self.leave(now, wire, bytes);
         let mut there = travel(&link, left, &mut self.rng);
         if self.rng.chance(link.loss_ppm) {
             there += RETRANSMISSION_MIN;
@@ -157,14 +185,8 @@ impl Links {
 
     /// When a datagram of `bytes`, headers included, that leaves at `now` is there: once, twice or not at all. The
     /// way is open.
-    pub(crate) fn datagram(
-        &mut self,
-        now: Time,
-        from: HostId,
-        to: HostId,
-        bytes: usize,
-    ) -> [Option<Time>; 2] {
-        let (link, left) = self.leave(now, from, to, bytes);
+    pub(crate) fn datagram(&mut self, now: Time, wire: WireNo, bytes: usize) -> [Option<Time>; 2] {
+        let (link, left) = self.leave(now, wire, bytes);
         let rng = &mut self.datagrams;
         if bytes > link.mtu || rng.chance(link.loss_ppm) {
             return [None; 2];
@@ -175,9 +197,9 @@ impl Links {
     }
 
     /// What a packet of `bytes` is sent over, and when its last byte has left.
-    fn leave(&mut self, now: Time, from: HostId, to: HostId, bytes: usize) -> (Link, Time) {
-        let usual = if from == to { self.loopback } else { self.usual };
-        let wire = self.wires.entry((from, to)).or_default();
+    fn leave(&mut self, now: Time, wire: WireNo, bytes: usize) -> (Link, Time) {
+        let wire = &mut self.wires[wire.0];
+        let usual = if wire.is_loop { self.loopback } else { self.usual };
         let link = wire.own.unwrap_or(usual);
         let Some(rate) = link.bandwidth else { return (link, now) };
         let us = (bytes as u64).saturating_mul(1_000_000) / rate.max(1);

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::check::Violation;
 use crate::host::Program;
 use crate::net::Way;
-use crate::recording::{Cargo, Condition, Newest, Recording};
+use crate::recording::{Cargo, Condition, Flow, Newest, Recording};
 use crate::trace::{Entry, What};
 use crate::viewer::{Record, Viewer};
 use crate::world::{HostId, World};
@@ -23,7 +23,8 @@ use crate::world::{HostId, World};
 /// What whoever ran the world has to say about it.
 #[derive(Clone, Debug)]
 pub enum Note {
-    /// A line of the page's head, such as the commit and its hash.
+    /// A line of the page's head, such as the commit and its hash. The seed, the hash, the simulated time and the
+    /// number of events are there without being said; a line of that name takes their place.
     Head {
         /// What is said.
         name: String,
@@ -148,7 +149,8 @@ struct Messages {
     span: Vec<u64>,
     from: Vec<usize>,
     to: Vec<usize>,
-    conn: Vec<u64>,
+    /// Which connection of the world; none for datagrams.
+    conn: Vec<Option<u64>>,
     cargo: Vec<usize>,
     count: Vec<u64>,
     bytes: Vec<u64>,
@@ -173,6 +175,8 @@ struct PullSpan {
     until: Option<u64>,
     /// Whether it had played before.
     failover: bool,
+    /// Since when there was no media, if that is earlier.
+    silent: Option<u64>,
     stream: String,
     label: String,
     detail: String,
@@ -186,7 +190,7 @@ impl Data {
         let messages = recording.map(|recording| Messages::of(recording, &mut texts)).unwrap_or_default();
         let mut data = Data {
             title: title.to_owned(),
-            head: vec![("seed".to_owned(), format!("{:#x}", world.seed()))],
+            head: Vec::new(),
             violations: Vec::new(),
             marks: Vec::new(),
             end: world.now().as_micros(),
@@ -208,9 +212,17 @@ impl Data {
                 }
             }
         }
-        data.head.push(("simulated".to_owned(), format!("{:.3} s", seconds(world.now()))));
-        data.head.push(("events".to_owned(), world.trace().count().to_string()));
-        data.head.push(("hash".to_owned(), format!("{:016x}", world.trace_hash())));
+        let own = [
+            ("seed", format!("{:#x}", world.seed())),
+            ("simulated", format!("{:.3} s", seconds(world.now()))),
+            ("events", world.trace().count().to_string()),
+            ("hash", format!("{:016x}", world.trace_hash())),
+        ];
+        for (name, value) in own {
+            if !data.head.iter().any(|(known, _)| known == name) {
+                data.head.push((name.to_owned(), value));
+            }
+        }
         data
     }
 }
@@ -254,12 +266,13 @@ impl Lane {
         let levels = recorded.map(|lane| lane.levels.iter()).into_iter().flatten();
         let levels = levels.map(|l| (l.at.as_micros(), micros(l.ahead), u8::from(l.playing))).collect();
         let conditions = recorded.map(|lane| lane.conditions.iter()).into_iter().flatten();
+        let closed = conditions.clone().last().filter(|(_, how)| *how == Condition::Down).map(|(at, _)| *at);
         Lane {
             name: world.name(host).to_owned(),
             role: Role::of(world, host),
             conditions: conditions.map(|(at, how)| (at.as_micros(), condition(*how))).collect(),
             events: Events::of(lines, texts),
-            viewer: viewer.map(|viewer| Screen::of(viewer, levels, world.now())),
+            viewer: viewer.map(|viewer| Screen::of(viewer, levels, closed, world.now())),
         }
     }
 }
@@ -267,12 +280,14 @@ impl Lane {
 impl Role {
     fn of(world: &World, host: HostId) -> Role {
         let host = &world.hosts[host.index()];
+        let offers = |service| host.services().any(|offered| offered == service);
         match &host.program {
             Program::Viewer(_) => Role::Viewer,
-            Program::Machine { .. } if host.offers(Service::Rtmp) => Role::Origin,
-            Program::Machine { .. } if host.offers(Service::Http) => Role::Edge,
-            Program::Machine { .. } if host.offers(Service::Ovt) => Role::Origin,
-            Program::Machine { .. } if host.name.contains("encoder") => Role::Encoder,
+            _ if offers(Service::Rtmp) => Role::Origin,
+            _ if offers(Service::Http) => Role::Edge,
+            _ if offers(Service::Ovt) => Role::Origin,
+            _ if host.name.starts_with("encoder") => Role::Encoder,
+            Program::Machine { .. } if host.services().next().is_none() => Role::Encoder,
             _ => Role::Other,
         }
     }
@@ -312,14 +327,15 @@ impl Events {
 }
 
 impl Screen {
-    fn of(viewer: &Viewer, levels: Vec<(u64, u64, u8)>, now: Time) -> Screen {
+    /// `closed` is when it went away, if it did.
+    fn of(viewer: &Viewer, levels: Vec<(u64, u64, u8)>, closed: Option<Time>, now: Time) -> Screen {
         let record = viewer.record();
         let stalls = record.stalls.iter();
         let mut gaps = Vec::new();
         for (kind, name) in [(Kind::Video, "video"), (Kind::Audio, "audio")] {
             let arrivals = record.parts.iter().filter(|part| part.kind == kind).map(|part| part.at);
             let mut last: Option<Time> = None;
-            for at in arrivals.chain([now]) {
+            for at in arrivals.chain([closed.unwrap_or(now)]) {
                 if let Some(last) = last.filter(|last| at.since(*last) > GAP) {
                     gaps.push((last.as_micros(), at.as_micros(), name));
                 }
@@ -328,7 +344,7 @@ impl Screen {
         }
         Screen {
             levels,
-            stalls: stalls.map(|s| (s.from.as_micros(), s.until.map(Time::as_micros))).collect(),
+            stalls: stalls.map(|s| (s.from.as_micros(), s.until.or(closed).map(Time::as_micros))).collect(),
             gaps,
         }
     }
@@ -347,7 +363,10 @@ impl Messages {
             messages.span.push(micros(message.last_sent.since(message.sent)));
             messages.from.push(message.from.index());
             messages.to.push(message.to.index());
-            messages.conn.push(message.conn);
+            messages.conn.push(match message.flow {
+                Flow::Connection(number, _) => Some(number),
+                Flow::Datagrams(..) => None,
+            });
             let (cargo, text) = cargo(&message.cargo);
             messages.cargo.push(cargo);
             messages.text.push(texts.place(text));
@@ -396,7 +415,7 @@ fn pull_spans(world: &World) -> Vec<PullSpan> {
         let begin = |key: &StreamKey, failover, detail: String| {
             let label = if failover { "no origin" } else { "no media yet" }.to_owned();
             let (host, stream) = (fact.host.index(), key.to_string());
-            PullSpan { host, since: at, until: None, failover, stream, label, detail }
+            PullSpan { host, since: at, until: None, failover, silent: None, stream, label, detail }
         };
         match &fact.event {
             Event::PullDialled { key, url } => {
@@ -422,9 +441,14 @@ fn pull_spans(world: &World) -> Vec<PullSpan> {
                 let Some(span) = pull.waiting.take().and_then(|place| spans.get_mut(place)) else { continue };
                 span.until = Some(at);
                 let took = milliseconds(at - span.since);
-                span.label =
-                    if span.failover { format!("failover {took}") } else { format!("first media {took}") };
+                let silent = at.saturating_sub(micros(*outage));
                 let outage = milliseconds(micros(*outage));
+                span.silent = Some(silent).filter(|silent| span.failover && *silent < span.since);
+                span.label = match (span.failover, span.silent) {
+                    (false, _) => format!("first media {took}"),
+                    (true, None) => format!("failover {took}"),
+                    (true, Some(_)) => format!("failover {took}, {outage} without media"),
+                };
                 span.detail += &format!("\nplays {url}, joined {joined:?}, {outage} without media");
             }
             Event::PullEnded { key, why } => {
@@ -445,22 +469,23 @@ fn missing(world: &World, recording: Option<&Recording>) -> Vec<String> {
     let Some(recording) = recording else {
         return vec!["This run was not recorded: only its last events are here.".to_owned()];
     };
-    fn note<T>(missing: &mut Vec<String>, kept: &Newest<T>, what: &str) {
-        if kept.gone() > 0 {
-            missing.push(format!("{} earlier {what} not kept", kept.gone()));
+    fn note<T>(missing: &mut Vec<String>, kept: &Newest<T>, what: &str, at: impl Fn(&T) -> Time) {
+        if let (true, Some(first)) = (kept.gone() > 0, kept.iter().next()) {
+            let before = seconds(at(first));
+            missing.push(format!("{} {what} before {before:.3} s not kept", kept.gone()));
         }
     }
     let mut missing = Vec::new();
     for host in world.hosts() {
         let Some(lane) = recording.lane(host) else { continue };
         let name = world.name(host);
-        note(&mut missing, &lane.loud, &format!("events of {name}"));
-        note(&mut missing, &lane.quiet, &format!("packets, timers and parts of {name}"));
-        note(&mut missing, &lane.conditions, &format!("starts and stops of {name}"));
-        note(&mut missing, &lane.levels, &format!("buffer levels of {name}"));
+        note(&mut missing, &lane.loud, &format!("events of {name}"), |entry| entry.at);
+        note(&mut missing, &lane.quiet, &format!("packets, timers and parts of {name}"), |entry| entry.at);
+        note(&mut missing, &lane.conditions, &format!("starts and stops of {name}"), |(at, _)| *at);
+        note(&mut missing, &lane.levels, &format!("buffer levels of {name}"), |level| level.at);
     }
-    note(&mut missing, &recording.messages, "messages");
-    note(&mut missing, &recording.wires, "cuts and heals");
+    note(&mut missing, &recording.messages, "messages", |message| message.sent);
+    note(&mut missing, &recording.wires, "cuts and heals", |change| change.at);
     missing
 }
 
@@ -629,11 +654,23 @@ fn cargo(cargo: &Cargo) -> (usize, String) {
         Cargo::Fin => (7, String::new()),
         Cargo::Rst => (8, String::new()),
         Cargo::Refused => (9, String::new()),
+        Cargo::Datagram => (10, String::new()),
     }
 }
 
-const CARGOS: [&str; 10] =
-    ["data", "request", "request given up", "answer", "body", "SYN", "SYN+ACK", "FIN", "RST", "refused"];
+const CARGOS: [&str; 11] = [
+    "data",
+    "request",
+    "request given up",
+    "answer",
+    "body",
+    "SYN",
+    "SYN+ACK",
+    "FIN",
+    "RST",
+    "refused",
+    "datagram",
+];
 
 fn micros(span: core::time::Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)

@@ -46,7 +46,7 @@ impl<T> Newest<T> {
     }
 
     /// Those that are kept, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
         self.kept.iter()
     }
 
@@ -67,6 +67,8 @@ pub(crate) enum Cargo {
     Cancel,
     /// Bytes of a stream.
     Data,
+    /// A datagram.
+    Datagram,
     /// The end of a stream.
     Fin,
     /// There is no such server.
@@ -95,7 +97,16 @@ impl Cargo {
     }
 }
 
-/// A message between two hosts, or a burst of data on one connection.
+/// What messages that belong together travel in, in one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Flow {
+    /// What an end of a connection sends.
+    Connection(ConnNo, Side),
+    /// Datagrams from one host to another.
+    Datagrams(HostId, HostId),
+}
+
+/// A message between two hosts, or a burst of data in one flow.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) sent: Time,
@@ -105,7 +116,7 @@ pub(crate) struct Message {
     pub(crate) arrived: Option<Time>,
     pub(crate) from: HostId,
     pub(crate) to: HostId,
-    pub(crate) conn: ConnNo,
+    pub(crate) flow: Flow,
     pub(crate) cargo: Cargo,
     pub(crate) bytes: u64,
     /// How many it stands for.
@@ -184,8 +195,8 @@ pub(crate) struct Recording {
     lanes: BTreeMap<HostId, Lane>,
     pub(crate) messages: Newest<Message>,
     pub(crate) wires: Newest<WireChange>,
-    /// The burst of data that every end of a connection is adding to: its number among the messages.
-    bursts: BTreeMap<(ConnNo, Side), u64>,
+    /// The burst of data that every flow is adding to: its number among the messages.
+    bursts: BTreeMap<Flow, u64>,
 }
 
 impl Recording {
@@ -234,14 +245,14 @@ impl Recording {
         lane.levels.push(level);
     }
 
-    /// Something leaves `side` of a connection. Data that follows data soon, and fares alike, joins it.
-    pub(crate) fn message(&mut self, side: Side, message: Message) {
-        let end = (message.conn, side);
-        if message.cargo != Cargo::Data {
-            self.bursts.remove(&end);
+    /// Something is sent. Data that follows data soon, and fares alike, joins it.
+    pub(crate) fn message(&mut self, message: Message) {
+        let flow = message.flow;
+        if !matches!(message.cargo, Cargo::Data | Cargo::Datagram) {
+            self.bursts.remove(&flow);
             return self.messages.push(message);
         }
-        let burst = self.bursts.get(&end).copied().and_then(|number| self.messages.numbered(number));
+        let burst = self.bursts.get(&flow).copied().and_then(|number| self.messages.numbered(number));
         if let Some(burst) = burst
             && message.sent.since(burst.sent) < BURST
             && message.arrived.is_some() == burst.arrived.is_some()
@@ -255,7 +266,7 @@ impl Recording {
             let oldest = self.messages.gone();
             self.bursts.retain(|_, number| *number >= oldest);
         }
-        self.bursts.insert(end, self.messages.next());
+        self.bursts.insert(flow, self.messages.next());
         self.messages.push(message);
     }
 }
@@ -264,7 +275,9 @@ impl Recording {
 fn is_quiet(what: &What) -> bool {
     match what {
         What::Fetched(_, Ok(status), _) => *status < 400,
-        What::Received(..) | What::Sent(..) | What::Timeout(_) | What::Request(..) => true,
+        What::Datagram(..) | What::Received(..) | What::Sent(..) | What::Timeout(_) | What::Request(..) => {
+            true
+        }
         What::Event(event) => event.severity() == Severity::Debug,
         _ => false,
     }
@@ -300,11 +313,12 @@ mod tests {
         (a, b)
     }
 
-    fn message(sent_ms: u64, arrived: bool, cargo: Cargo) -> Message {
+    fn message(side: Side, sent_ms: u64, arrived: bool, cargo: Cargo) -> Message {
         let (from, to) = hosts();
         let sent = Time::from_micros(sent_ms * 1_000);
         let arrived = arrived.then(|| sent + Duration::from_millis(1));
-        Message { sent, last_sent: sent, arrived, from, to, conn: 7, cargo, bytes: 10, count: 1 }
+        let flow = Flow::Connection(7, side);
+        Message { sent, last_sent: sent, arrived, from, to, flow, cargo, bytes: 10, count: 1 }
     }
 
     #[test]
@@ -329,9 +343,9 @@ mod tests {
             (26, true, Cargo::Fin),
             (27, true, Cargo::Fin),
         ] {
-            recording.message(Side::Client, message(ms, arrived, cargo));
+            recording.message(message(Side::Client, ms, arrived, cargo));
         }
-        recording.message(Side::Server, message(28, true, Cargo::Data));
+        recording.message(message(Side::Server, 28, true, Cargo::Data));
         let counts: Vec<_> = recording.messages.iter().map(|m| (m.count, m.bytes)).collect();
         assert_eq!(counts, [(2, 20), (1, 10), (1, 10), (1, 10), (1, 10), (1, 10)]);
     }

@@ -15,8 +15,8 @@ use bytes::{Bytes, BytesMut};
 use headwater_core::io::{Body, Close, CloseReason, Command, ConnId, Endpoint, Input, RequestId, Service};
 use headwater_core::time::Time;
 
-use crate::net::{RETRANSMISSION_MIN, Way};
-use crate::recording::{Cargo, Message};
+use crate::net::{RETRANSMISSION_MIN, Way, WireNo};
+use crate::recording::{Cargo, Flow, Message};
 use crate::rng::Rng;
 use crate::trace::{Hash64, What};
 use crate::udp::Underway;
@@ -119,12 +119,16 @@ pub(crate) enum State {
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
     pub(crate) queue: VecDeque<Segment>,
-    /// Bytes that left and are not acknowledged.
+    /// Bytes that left and of which no acknowledgement was counted.
     in_flight: usize,
     /// The number of the next segment that leaves.
     next: u64,
     /// Segments that left and did not arrive, by their number.
     stuck: BTreeMap<u64, Segment>,
+    /// Acknowledgements on their way: when they are here, and of how many bytes.
+    acks: Vec<(Time, usize)>,
+    /// When the next one is waited for, if one is.
+    awaited: Option<Time>,
     /// Acknowledgements that did not come back.
     acks_stuck: usize,
     /// Nothing arrives before what left earlier.
@@ -156,6 +160,8 @@ pub(crate) struct Conn {
     /// None until the server's kernel has seen the SYN.
     pub(crate) server: Option<End>,
     server_host: HostId,
+    /// What the client sends over, and what the server sends over.
+    wires: [WireNo; 2],
 }
 
 impl Conn {
@@ -164,6 +170,18 @@ impl Conn {
             Side::Client => Some(&mut self.client),
             Side::Server => self.server.as_mut(),
         }
+    }
+
+    pub(crate) fn end_at(&self, side: Side) -> Option<&End> {
+        match side {
+            Side::Client => Some(&self.client),
+            Side::Server => self.server.as_ref(),
+        }
+    }
+
+    /// The wire of what `side` sends.
+    fn wire_from(&self, side: Side) -> WireNo {
+        self.wires[usize::from(side == Side::Server)]
     }
 
     /// The way of what `side` sends.
@@ -210,19 +228,19 @@ pub struct Unsent {
 
 impl Conn {
     /// The ends of it that are on `host`, unless they are gone.
-    pub(crate) fn seen_from(&self, host: HostId) -> impl Iterator<Item = Connection> {
+    pub(crate) fn seen_from(&self, host: HostId, now: Time) -> impl Iterator<Item = Connection> {
         let client = (host == self.client.host).then_some((&self.client, self.server_host, true));
         let server = self.server.as_ref().filter(|end| end.host == host);
         let server = server.map(|end| (end, self.client.host, false));
         let is_there = |(end, ..): &(&End, HostId, bool)| end.held || end.state != State::Gone;
-        client.into_iter().chain(server).filter(is_there).map(|(end, peer, opened)| Connection {
+        client.into_iter().chain(server).filter(is_there).map(move |(end, peer, opened)| Connection {
             peer,
             port: self.port,
             opened,
             http: !matches!(end.name, Name::Machine(_)),
             held: end.held,
             queued: end.out.queue.iter().map(Segment::len).sum(),
-            in_flight: end.out.in_flight,
+            in_flight: end.out.unacknowledged(now),
         })
     }
 }
@@ -247,17 +265,14 @@ pub(crate) enum TcpEvent {
     SynRetry { conn: ConnNo, attempt: u32 },
     Refused { conn: ConnNo, reason: CloseReason },
     Arrive { conn: ConnNo, to: Side, number: u64, segment: Segment },
-    Ack { conn: ConnNo, to: Side, bytes: usize },
+    Ack { conn: ConnNo, to: Side },
     Retry { conn: ConnNo, from: Side, attempt: u32 },
-    Report { conn: ConnNo, side: Side },
     FlushOver { conn: ConnNo, side: Side },
 }
 
 impl World {
     /// A process opens a connection. `name` is how it will hear of it.
     pub(crate) fn tcp_open(&mut self, host: HostId, name: Name, to: &Endpoint) -> ConnNo {
-        let no = self.next_conn;
-        self.next_conn += 1;
         let target = self.resolve(&to.host);
         let client = End {
             host,
@@ -268,7 +283,8 @@ impl World {
             out: Pipe::default(),
         };
         let server_host = target.unwrap_or(host);
-        self.conns.insert(no, Conn { port: to.port, client, server: None, server_host });
+        let wires = [self.links.wire(host, server_host), self.links.wire(server_host, host)];
+        let no = self.conns.add(Conn { port: to.port, client, server: None, server_host, wires });
         if target.is_none() {
             let event = TcpEvent::Refused { conn: no, reason: CloseReason::Unreachable };
             self.schedule(self.now() + LOOKUP, Happening::Tcp(event));
@@ -285,16 +301,15 @@ impl World {
             TcpEvent::SynRetry { conn, attempt } => self.tcp_syn_retry(conn, attempt),
             TcpEvent::Refused { conn, reason } => self.tcp_break(conn, Side::Client, reason),
             TcpEvent::Arrive { conn, to, number, segment } => self.tcp_arrive(conn, to, number, segment),
-            TcpEvent::Ack { conn, to, bytes } => self.tcp_acked(conn, to, bytes),
+            TcpEvent::Ack { conn, to } => self.tcp_ack_arrived(conn, to),
             TcpEvent::Retry { conn, from, attempt } => self.tcp_retry(conn, from, attempt),
-            TcpEvent::Report { conn, side } => self.tcp_report(conn, side),
             TcpEvent::FlushOver { conn, side } => self.tcp_flush_over(conn, side),
         }
     }
 
     /// A process hands over something to send.
     pub(crate) fn tcp_write(&mut self, no: ConnNo, side: Side, segment: Segment) {
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         if end.held && matches!(end.state, State::Open | State::Opening) {
             end.out.queue.push_back(segment);
         }
@@ -302,9 +317,10 @@ impl World {
 
     /// Sends what the window allows.
     pub(crate) fn tcp_pump(&mut self, no: ConnNo, side: Side) {
-        let settings = self.tcp;
+        let (settings, now) = (self.tcp, self.now());
         loop {
-            let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+            let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
+            end.out.take_acks(now);
             if !matches!(end.state, State::Open | State::Flushing) {
                 return;
             }
@@ -317,16 +333,16 @@ impl World {
             }
             let last = matches!(segment, Segment::Fin);
             self.tcp_transmit(no, side, number, segment);
-            if last && let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) {
+            if last && let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) {
                 end.state = State::Gone;
             }
         }
-        let now = self.now();
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         if end.out.unreported > 0 && !end.out.reporting {
             end.out.reporting = true;
-            self.schedule(now, Happening::Tcp(TcpEvent::Report { conn: no, side }));
+            self.reports.push_back((no, side));
         }
+        self.tcp_await_ack(no, side);
         self.tcp_tidy(no);
     }
 
@@ -334,7 +350,7 @@ impl World {
     pub(crate) fn tcp_close(&mut self, no: ConnNo, side: Side, how: Close) {
         let flush = self.tcp.flush;
         let now = self.now();
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         end.held = false;
         match (end.state, how) {
             (State::Open, Close::Flush) => {
@@ -352,7 +368,7 @@ impl World {
 
     /// The kernel ends what a dead process has left.
     pub(crate) fn tcp_orphan(&mut self, no: ConnNo, side: Side, how: Orphan) {
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         end.held = false;
         match (end.state, how) {
             (State::Open, Orphan::Fin | Orphan::Flush) => {
@@ -399,7 +415,7 @@ impl World {
     /// A held way was cut: what it kept back is lost and has to be sent again.
     pub(crate) fn tcp_cut(&mut self, from: HostId, to: HostId) {
         for (no, side) in self.tcp_ends_on(from, to) {
-            let end = self.conns.get_mut(&no).and_then(|conn| conn.end(side));
+            let end = self.conns.get_mut(no).and_then(|conn| conn.end(side));
             if end.is_some_and(|end| !end.out.stuck.is_empty()) {
                 self.tcp_start_retrying(no, side);
             }
@@ -408,10 +424,10 @@ impl World {
 
     fn tcp_ends_on(&self, from: HostId, to: HostId) -> Vec<(ConnNo, Side)> {
         let mut ends = Vec::new();
-        for (no, conn) in &self.conns {
+        for (no, conn) in self.conns.iter() {
             for side in [Side::Client, Side::Server] {
                 if conn.way_from(side) == (from, to) {
-                    ends.push((*no, side));
+                    ends.push((no, side));
                 }
             }
         }
@@ -433,11 +449,11 @@ pub(crate) enum Orphan {
 /// The handshake.
 impl World {
     fn tcp_syn(&mut self, no: ConnNo, attempt: u32) {
-        let Some(conn) = self.conns.get(&no) else { return };
-        let (from, to) = conn.way_from(Side::Client);
+        let Some(conn) = self.conns.get(no) else { return };
+        let ((from, to), wire) = (conn.way_from(Side::Client), conn.wire_from(Side::Client));
         let mut arrives = None;
         if self.reaches(from, to) {
-            let at = self.links.arrival(self.now(), from, to, 0);
+            let at = self.links.arrival(self.now(), wire, 0);
             arrives = Some(at);
             self.schedule(at, Happening::Tcp(TcpEvent::Syn { conn: no }));
         }
@@ -447,7 +463,7 @@ impl World {
     }
 
     fn tcp_syn_retry(&mut self, no: ConnNo, attempt: u32) {
-        let Some(conn) = self.conns.get(&no) else { return };
+        let Some(conn) = self.conns.get(no) else { return };
         if conn.client.state != State::Opening {
             return;
         }
@@ -459,7 +475,7 @@ impl World {
     }
 
     fn tcp_syn_arrived(&mut self, no: ConnNo) {
-        let Some(conn) = self.conns.get(&no) else { return };
+        let Some(conn) = self.conns.get(no) else { return };
         let (port, to, known) = (conn.port, conn.server_host, conn.server.is_some());
         let http = matches!(conn.client.name, Name::HttpClient(_));
         let host = &self.hosts[to.index()];
@@ -479,7 +495,7 @@ impl World {
             if http { Name::HttpServer } else { Name::Machine(self.hosts[to.index()].next_accepted()) };
         let life = self.hosts[to.index()].life;
         let server = End { host: to, life, name, state: State::Open, held: true, out: Pipe::default() };
-        if let Some(conn) = self.conns.get_mut(&no) {
+        if let Some(conn) = self.conns.get_mut(no) {
             conn.server = Some(server);
         }
         self.tcp_syn_ack(no);
@@ -487,13 +503,13 @@ impl World {
     }
 
     fn tcp_syn_ack(&mut self, no: ConnNo) {
-        let Some(conn) = self.conns.get(&no) else { return };
-        let (from, to) = conn.way_from(Side::Server);
+        let Some(conn) = self.conns.get(no) else { return };
+        let ((from, to), wire) = (conn.way_from(Side::Server), conn.wire_from(Side::Server));
         if !self.reaches(from, to) {
             return;
         }
-        let at = self.links.arrival(self.now(), from, to, 0);
-        if let Some(server) = self.conns.get_mut(&no).and_then(|conn| conn.end(Side::Server)) {
+        let at = self.links.arrival(self.now(), wire, 0);
+        if let Some(server) = self.conns.get_mut(no).and_then(|conn| conn.end(Side::Server)) {
             server.out.last_arrival = server.out.last_arrival.max(at);
         }
         self.record_cargo(no, Side::Server, Some(at), Cargo::SynAck, 0);
@@ -501,10 +517,10 @@ impl World {
     }
 
     fn tcp_refuse(&mut self, no: ConnNo) {
-        let Some(conn) = self.conns.get(&no) else { return };
-        let (from, to) = conn.way_from(Side::Server);
+        let Some(conn) = self.conns.get(no) else { return };
+        let ((from, to), wire) = (conn.way_from(Side::Server), conn.wire_from(Side::Server));
         if self.reaches(from, to) {
-            let at = self.links.arrival(self.now(), from, to, 0);
+            let at = self.links.arrival(self.now(), wire, 0);
             self.record_cargo(no, Side::Server, Some(at), Cargo::Refused, 0);
             let event = TcpEvent::Refused { conn: no, reason: CloseReason::Refused };
             self.schedule(at, Happening::Tcp(event));
@@ -512,7 +528,7 @@ impl World {
     }
 
     fn tcp_syn_ack_arrived(&mut self, no: ConnNo) {
-        let Some(conn) = self.conns.get_mut(&no) else { return };
+        let Some(conn) = self.conns.get_mut(no) else { return };
         match conn.client.state {
             State::Opening => {
                 conn.client.state = State::Open;
@@ -530,19 +546,19 @@ impl World {
 impl World {
     fn tcp_transmit(&mut self, no: ConnNo, side: Side, number: u64, segment: Segment) {
         let now = self.now();
-        let Some(conn) = self.conns.get_mut(&no) else { return };
-        let (from, to) = conn.way_from(side);
-        let way = self.links.way(from, to);
+        let Some(conn) = self.conns.get_mut(no) else { return };
+        let wire = conn.wire_from(side);
+        let way = self.links.way_of(wire);
         let Some(end) = conn.end(side) else { return };
         if way == Way::Open && end.out.stuck.is_empty() {
-            let there = self.links.arrival(now, from, to, segment.len()).max(end.out.last_arrival);
+            let there = self.links.arrival(now, wire, segment.len()).max(end.out.last_arrival);
             end.out.last_arrival = there;
             self.record_message(no, side, Some(there), &segment);
             let event = TcpEvent::Arrive { conn: no, to: side.other(), number, segment };
             return self.schedule(there, Happening::Tcp(event));
         }
         self.record_message(no, side, None, &segment);
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         end.out.stuck.insert(number, segment);
         if way == Way::Cut {
             self.tcp_start_retrying(no, side);
@@ -550,7 +566,7 @@ impl World {
     }
 
     fn tcp_arrive(&mut self, no: ConnNo, to: Side, number: u64, segment: Segment) {
-        let Some(conn) = self.conns.get_mut(&no) else { return };
+        let Some(conn) = self.conns.get_mut(no) else { return };
         let Some(end) = conn.end(to) else { return };
         let (host, life, state) = (end.host, end.life, end.state);
         if !self.hosts[host.index()].powered {
@@ -571,7 +587,7 @@ impl World {
 
     /// What came to a host without power has to be sent again.
     fn tcp_bounce(&mut self, no: ConnNo, from: Side, number: u64, segment: Segment) {
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(from)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(from)) else { return };
         if end.state == State::Gone && !matches!(segment, Segment::Fin) {
             return;
         }
@@ -582,13 +598,13 @@ impl World {
     /// `side` tells the other end that there is no such connection here.
     fn tcp_answer_rst(&mut self, no: ConnNo, side: Side) {
         let now = self.now();
-        let Some(conn) = self.conns.get_mut(&no) else { return };
-        let (from, to) = conn.way_from(side);
-        if self.links.way(from, to) != Way::Open {
+        let Some(conn) = self.conns.get_mut(no) else { return };
+        let wire = conn.wire_from(side);
+        if self.links.way_of(wire) != Way::Open {
             return;
         }
         let Some(end) = conn.end(side) else { return };
-        let there = self.links.arrival(now, from, to, 0).max(end.out.last_arrival);
+        let there = self.links.arrival(now, wire, 0).max(end.out.last_arrival);
         end.out.last_arrival = there;
         let number = end.out.next;
         end.out.next += 1;
@@ -599,31 +615,56 @@ impl World {
 
     fn tcp_reset(&mut self, no: ConnNo, side: Side) {
         self.tcp_answer_rst(no, side);
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         end.state = State::Gone;
         end.out.queue.clear();
         end.out.stuck.clear();
     }
 
+    /// The process has taken `bytes`: its kernel acknowledges them. An acknowledgement that is on its way is only
+    /// noted; it is an event of its own if somebody waits for the room that it makes.
     fn tcp_ack(&mut self, no: ConnNo, receiver: Side, bytes: usize) {
         let now = self.now();
-        let Some(conn) = self.conns.get_mut(&no) else { return };
-        let (from, to) = conn.way_from(receiver);
+        let Some(conn) = self.conns.get_mut(no) else { return };
+        let wire = conn.wire_from(receiver);
+        let way = self.links.way_of(wire);
         let sender = receiver.other();
-        if self.links.way(from, to) == Way::Open {
-            let at = self.links.arrival(now, from, to, 0);
-            return self.schedule(at, Happening::Tcp(TcpEvent::Ack { conn: no, to: sender, bytes }));
-        }
-        let cut = self.links.way(from, to) == Way::Cut;
         let Some(end) = conn.end(sender) else { return };
+        if way == Way::Open {
+            let at = self.links.arrival(now, wire, 0);
+            end.out.acks.push((at, bytes));
+            return self.tcp_await_ack(no, sender);
+        }
         end.out.acks_stuck += bytes;
-        if cut {
+        if way == Way::Cut {
             self.tcp_start_retrying(no, sender);
         }
     }
 
+    /// Sees to it that an end which has more to send than its window lets go hears the next acknowledgement.
+    fn tcp_await_ack(&mut self, no: ConnNo, side: Side) {
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
+        if end.out.queue.is_empty() {
+            return;
+        }
+        let Some(at) = end.out.acks.iter().map(|(at, _)| *at).min() else { return };
+        if end.out.awaited.is_none_or(|awaited| at < awaited) {
+            end.out.awaited = Some(at);
+            self.schedule(at, Happening::Tcp(TcpEvent::Ack { conn: no, to: side }));
+        }
+    }
+
+    fn tcp_ack_arrived(&mut self, no: ConnNo, side: Side) {
+        let now = self.now();
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
+        if end.out.awaited == Some(now) {
+            end.out.awaited = None;
+            self.tcp_acked(no, side, 0);
+        }
+    }
+
     fn tcp_acked(&mut self, no: ConnNo, side: Side, bytes: usize) {
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         end.out.in_flight = end.out.in_flight.saturating_sub(bytes);
         if !end.out.queue.is_empty() {
             self.tcp_pump(no, side);
@@ -631,8 +672,8 @@ impl World {
         self.tcp_tidy(no);
     }
 
-    fn tcp_report(&mut self, no: ConnNo, side: Side) {
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+    pub(crate) fn tcp_report(&mut self, no: ConnNo, side: Side) {
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         let bytes = core::mem::take(&mut end.out.unreported);
         end.out.reporting = false;
         let (host, life) = (end.host, end.life);
@@ -642,7 +683,7 @@ impl World {
     }
 
     fn tcp_flush_over(&mut self, no: ConnNo, side: Side) {
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         if end.state == State::Flushing {
             self.tcp_reset(no, side);
             self.tcp_tidy(no);
@@ -651,7 +692,7 @@ impl World {
 
     /// The kernel of `side` has learned that the connection is no more.
     fn tcp_break(&mut self, no: ConnNo, side: Side, reason: CloseReason) {
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         if end.state == State::Gone {
             return;
         }
@@ -666,11 +707,11 @@ impl World {
     }
 
     pub(crate) fn tcp_tidy(&mut self, no: ConnNo) {
-        if self.conns.get(&no).is_some_and(Conn::over) {
-            let conn = self.conns.get(&no).expect("looked at above");
+        if self.conns.get(no).is_some_and(Conn::over) {
+            let conn = self.conns.get(no).expect("looked at above");
             let waiting = |end: &End| !end.out.stuck.is_empty();
             if !waiting(&conn.client) && !conn.server.as_ref().is_some_and(waiting) {
-                self.conns.remove(&no);
+                self.conns.remove(no);
             }
         }
     }
@@ -680,7 +721,7 @@ impl World {
 impl World {
     fn tcp_start_retrying(&mut self, no: ConnNo, side: Side) {
         let now = self.now();
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         if end.out.retrying_since.is_none() {
             end.out.retrying_since = Some(now);
             let event = TcpEvent::Retry { conn: no, from: side, attempt: 1 };
@@ -691,7 +732,7 @@ impl World {
     fn tcp_retry(&mut self, no: ConnNo, side: Side, attempt: u32) {
         let now = self.now();
         let give_up = self.tcp.give_up;
-        let Some(conn) = self.conns.get_mut(&no) else { return };
+        let Some(conn) = self.conns.get_mut(no) else { return };
         let (from, to) = conn.way_from(side);
         let Some(end) = conn.end(side) else { return };
         let Some(since) = end.out.retrying_since else { return };
@@ -701,7 +742,7 @@ impl World {
                 self.tcp_return_acks(no, side);
             }
         }
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         if end.out.stuck.is_empty() && end.out.acks_stuck == 0 {
             end.out.retrying_since = None;
             return self.tcp_tidy(no);
@@ -718,12 +759,12 @@ impl World {
     }
 
     fn tcp_resend(&mut self, no: ConnNo, side: Side) {
-        let Some(conn) = self.conns.get_mut(&no) else { return };
+        let Some(conn) = self.conns.get_mut(no) else { return };
         let (from, to) = conn.way_from(side);
         if !self.reaches(from, to) {
             return;
         }
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         for (number, segment) in core::mem::take(&mut end.out.stuck) {
             self.tcp_transmit(no, side, number, segment);
         }
@@ -731,7 +772,7 @@ impl World {
     }
 
     fn tcp_return_acks(&mut self, no: ConnNo, side: Side) {
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         let bytes = core::mem::take(&mut end.out.acks_stuck);
         if bytes > 0 {
             self.tcp_acked(no, side, bytes);
@@ -751,18 +792,18 @@ impl World {
     fn record_cargo(&mut self, no: ConnNo, side: Side, arrived: Option<Time>, cargo: Cargo, bytes: usize) {
         let Some(recording) = &mut self.recording else { return };
         let sent = self.now;
-        let Some(conn) = self.conns.get(&no) else { return };
+        let Some(conn) = self.conns.get(no) else { return };
         let (from, to) = conn.way_from(side);
         let bytes = bytes as u64;
-        let message = Message { sent, last_sent: sent, arrived, from, to, conn: no, cargo, bytes, count: 1 };
-        recording.message(side, message);
+        let flow = Flow::Connection(no, side);
+        recording.message(Message { sent, last_sent: sent, arrived, from, to, flow, cargo, bytes, count: 1 });
     }
 }
 
 /// What the process hears.
 impl World {
     fn tcp_give_accepted(&mut self, host: HostId, no: ConnNo, service: Service) {
-        let Some(conn) = self.conns.get(&no) else { return };
+        let Some(conn) = self.conns.get(no) else { return };
         let peer = self.hosts[conn.client.host.index()].socket(no);
         let Some(Name::Machine(id)) = conn.server.as_ref().map(|end| end.name.clone()) else { return };
         self.hosts[host.index()].conns.insert(id, (no, Side::Server));
@@ -771,7 +812,7 @@ impl World {
     }
 
     fn tcp_give_opened(&mut self, host: HostId, no: ConnNo) {
-        let Some(conn) = self.conns.get(&no) else { return };
+        let Some(conn) = self.conns.get(no) else { return };
         if let (Name::Machine(id), true) = (&conn.client.name, conn.client.held) {
             let id = *id;
             self.note(host, What::Opened(id));
@@ -780,7 +821,7 @@ impl World {
     }
 
     fn tcp_give_sent(&mut self, host: HostId, no: ConnNo, side: Side, bytes: usize) {
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         if let (Name::Machine(id), true) = (&end.name, end.held) {
             let id = *id;
             self.note(host, What::Sent(id, bytes));
@@ -789,7 +830,7 @@ impl World {
     }
 
     fn tcp_give_segment(&mut self, host: HostId, no: ConnNo, side: Side, segment: Segment) {
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         if !end.held {
             return;
         }
@@ -814,7 +855,7 @@ impl World {
 
     /// The process hears the end of a connection and, as a driver does, lets go of it.
     fn tcp_give_end(&mut self, host: HostId, no: ConnNo, side: Side, reason: CloseReason) {
-        let Some(end) = self.conns.get_mut(&no).and_then(|conn| conn.end(side)) else { return };
+        let Some(end) = self.conns.get_mut(no).and_then(|conn| conn.end(side)) else { return };
         if !end.held {
             return;
         }
@@ -838,6 +879,23 @@ impl World {
 }
 
 impl Pipe {
+    /// Counts the acknowledgements that are here.
+    fn take_acks(&mut self, now: Time) {
+        let mut acked = 0;
+        self.acks.retain(|(at, bytes)| {
+            let is_here = *at <= now;
+            acked += if is_here { *bytes } else { 0 };
+            !is_here
+        });
+        self.in_flight = self.in_flight.saturating_sub(acked);
+    }
+
+    /// Bytes that left and are not acknowledged.
+    fn unacknowledged(&self, now: Time) -> usize {
+        let here = self.acks.iter().filter(|(at, _)| *at <= now).map(|(_, bytes)| bytes);
+        self.in_flight.saturating_sub(here.sum())
+    }
+
     /// The next segment that the window lets go, cut and joined as chance will have it.
     fn take(&mut self, settings: &Tcp, rng: &mut Rng) -> Option<Segment> {
         let room = settings.window.saturating_sub(self.in_flight);

@@ -9,6 +9,8 @@ use headwater_core::event::Event;
 use headwater_core::io::{CloseReason, ConnId, RequestId, Service};
 use headwater_core::time::Time;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::world::HostId;
 
 /// A 64-bit hash that is the same in every build: not for security, only to compare runs and contents.
@@ -29,9 +31,7 @@ impl Hash64 {
 
     /// The hash of `bytes`.
     pub fn of(bytes: &[u8]) -> u64 {
-        let mut hash = Hash64::new();
-        hash.bytes(bytes);
-        hash.value()
+        xxh3_64(bytes)
     }
 
     /// Takes a number in.
@@ -42,14 +42,7 @@ impl Hash64 {
 
     /// Takes bytes in, and how many they were.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        let mut words = bytes.chunks_exact(8);
-        for word in &mut words {
-            self.number(u64::from_le_bytes(word.try_into().expect("a chunk of eight bytes")));
-        }
-        let mut last = [0; 8];
-        let rest = words.remainder();
-        last[..rest.len()].copy_from_slice(rest);
-        self.number(u64::from_le_bytes(last));
+        self.number(xxh3_64(bytes));
         self.number(bytes.len() as u64);
     }
 
@@ -163,6 +156,13 @@ fn mix(hash: &mut Hash64, what: &What) {
             hash.number(2);
             hash.number(conn.0);
             hash.number(*bytes as u64);
+        }
+        What::Event(Event::PartReady { key, track, msn, part }) => {
+            hash.number(4);
+            [&key.vhost, &key.app, &key.stream].into_iter().for_each(|name| hash.bytes(name.as_bytes()));
+            hash.number(u64::from(*track));
+            hash.number(*msn);
+            hash.number(u64::from(*part));
         }
         What::Timeout(why) => {
             hash.number(3);

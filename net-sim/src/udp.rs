@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use headwater_core::io::Endpoint;
-use headwater_core::time::{Deadline, Now};
+use headwater_core::time::{Deadline, Now, Time};
 
 use crate::host::Program;
 use crate::net::Way;
+use crate::recording::{Cargo, Flow, Message};
 use crate::tcp::Signal;
 use crate::trace::{Hash64, What};
 use crate::world::{Happening, HostId, OUTPUTS_MAX, World};
@@ -127,20 +128,31 @@ impl World {
     fn udp_transmit(&mut self, datagram: Underway) {
         let (from, to) = (datagram.from.0, datagram.to.0);
         match self.links.way(from, to) {
-            Way::Cut => {}
+            Way::Cut => self.record_datagram(&datagram, None),
             Way::Held => {
+                self.record_datagram(&datagram, None);
                 let held = self.udp.held.entry((from, to)).or_default();
                 if held.len() < HELD_MAX {
                     held.push(datagram);
                 }
             }
             Way::Open => {
-                let arrivals = self.links.datagram(self.now(), from, to, datagram.len() + HEADER_BYTES);
+                let wire = self.links.wire(from, to);
+                let arrivals = self.links.datagram(self.now(), wire, datagram.len() + HEADER_BYTES);
+                self.record_datagram(&datagram, arrivals.iter().copied().flatten().min());
                 for at in arrivals.into_iter().flatten() {
                     self.schedule(at, Happening::Datagram(Box::new(datagram.clone())));
                 }
             }
         }
+    }
+
+    /// For the recording, if there is one. `arrived` is when it will be there, none if it is lost or held.
+    fn record_datagram(&mut self, datagram: &Underway, arrived: Option<Time>) {
+        let Some(recording) = &mut self.recording else { return };
+        let (sent, from, to) = (self.now, datagram.from.0, datagram.to.0);
+        let (flow, cargo, bytes) = (Flow::Datagrams(from, to), Cargo::Datagram, datagram.len() as u64);
+        recording.message(Message { sent, last_sent: sent, arrived, from, to, flow, cargo, bytes, count: 1 });
     }
 
     /// A datagram has come to a host.

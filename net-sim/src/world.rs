@@ -1,9 +1,8 @@
 //! The world: one queue of events ordered by time and insertion, the hosts that they happen to, and the faults that
 //! a scenario can cause. Everything follows from one seed.
 
-use core::cmp::Reverse;
 use core::time::Duration;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
 use headwater_core::census::Census;
@@ -12,12 +11,14 @@ use headwater_core::io::{Command, ConnId, Endpoint, Input, Machine, Output, Requ
 use headwater_core::time::{Deadline, Now, Time, Wall};
 
 use crate::clock::Clock;
+use crate::conns::Conns;
 use crate::host::{Boot, FIRST_ADDRESS, Host, Program};
 use crate::http::{Answer, ClientInput, Exchange, HttpClient, Prober};
 use crate::net::{Link, Links, Way};
+use crate::queue::Queue;
 use crate::recording::{Condition, Level, Recording, WireChange};
 use crate::rng::Rng;
-use crate::tcp::{Conn, ConnNo, Connection, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent, Unsent};
+use crate::tcp::{ConnNo, Connection, Name, Orphan, Segment, Side, Signal, Tcp, TcpEvent, Unsent};
 use crate::trace::{Entry, Trace, What};
 use crate::udp::{Udp, UdpProgram, Underway};
 use crate::url;
@@ -66,41 +67,15 @@ pub(crate) enum Happening {
     Datagram(Box<Underway>),
 }
 
-#[derive(Debug)]
-struct Scheduled {
-    at: Time,
-    number: u64,
-    what: Happening,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
 /// Hosts, the network between them, and time.
 pub struct World {
     seed: u64,
     rng: Rng,
     pub(crate) now: Time,
     wall_start: Wall,
-    queue: BinaryHeap<Reverse<Scheduled>>,
-    scheduled: u64,
+    queue: Queue<Happening>,
+    /// Ends whose process is to hear how much has left, before anything else happens.
+    pub(crate) reports: VecDeque<(ConnNo, Side)>,
     pub(crate) hosts: Vec<Host>,
     names: BTreeMap<String, HostId>,
     dns: BTreeMap<String, Option<HostId>>,
@@ -108,8 +83,7 @@ pub struct World {
     pub(crate) tcp: Tcp,
     pub(crate) udp: Udp,
     pub(crate) cuts: Rng,
-    pub(crate) conns: BTreeMap<ConnNo, Conn>,
-    pub(crate) next_conn: ConnNo,
+    pub(crate) conns: Conns,
     pub(crate) http_pool: BTreeMap<(HostId, Endpoint), ConnNo>,
     pub(crate) exchanges: BTreeMap<RequestId, Exchange>,
     pub(crate) next_request: u64,
@@ -130,8 +104,8 @@ impl World {
             seed,
             now: Time::ZERO,
             wall_start: Wall::from_micros(WALL_START_US + phase),
-            queue: BinaryHeap::new(),
-            scheduled: 0,
+            queue: Queue::new(),
+            reports: VecDeque::new(),
             hosts: Vec::new(),
             names: BTreeMap::new(),
             dns: BTreeMap::new(),
@@ -139,8 +113,7 @@ impl World {
             tcp: Tcp::default(),
             udp: Udp::default(),
             cuts: rng.fork("cuts"),
-            conns: BTreeMap::new(),
-            next_conn: 0,
+            conns: Conns::default(),
             http_pool: BTreeMap::new(),
             exchanges: BTreeMap::new(),
             next_request: 0,
@@ -268,7 +241,7 @@ impl World {
     pub fn wait_for(&mut self, longest: Duration, mut done: impl FnMut(&World) -> bool) -> bool {
         let end = self.now + longest;
         while !done(self) {
-            if self.queue.peek().is_none_or(|Reverse(next)| next.at > end) {
+            if self.next_at().is_none_or(|next| next > end) {
                 self.now = end;
                 return done(self);
             }
@@ -279,7 +252,7 @@ impl World {
 
     /// Lets the next event happen if it is due by `moment`. Returns false if there is none; then it is `moment`.
     pub fn step_until(&mut self, moment: Time) -> bool {
-        if self.queue.peek().is_some_and(|Reverse(next)| next.at <= moment) {
+        if self.next_at().is_some_and(|next| next <= moment) {
             return self.step();
         }
         self.now = self.now.max(moment);
@@ -288,9 +261,13 @@ impl World {
 
     /// Lets the next event happen. Returns false if there is none.
     pub fn step(&mut self) -> bool {
-        let Some(Reverse(next)) = self.queue.pop() else { return false };
-        self.now = next.at;
-        match next.what {
+        if let Some((conn, side)) = self.reports.pop_front() {
+            self.tcp_report(conn, side);
+            return true;
+        }
+        let Some((at, what)) = self.queue.pop() else { return false };
+        self.now = at;
+        match what {
             Happening::Read { host, life } => self.read(host, life),
             Happening::ShutdownOver { host, life } => {
                 if self.hosts[host.index()].life == life {
@@ -299,9 +276,14 @@ impl World {
             }
             Happening::Tcp(event) => self.tcp_event(event),
             Happening::Datagram(datagram) => self.udp_arrived(*datagram),
-            Happening::Timer { host } => self.timer(host, next.at),
+            Happening::Timer { host } => self.timer(host, at),
         }
         true
+    }
+
+    /// When something happens next.
+    fn next_at(&self) -> Option<Time> {
+        if self.reports.is_empty() { self.queue.next() } else { Some(self.now) }
     }
 }
 
@@ -349,12 +331,12 @@ impl World {
 
     /// The connections that the process of `host` holds, in the order in which they were made.
     pub fn connections_of(&self, host: HostId) -> impl Iterator<Item = Connection> {
-        self.conns.values().flat_map(move |conn| conn.seen_from(host)).filter(|seen| seen.held)
+        self.conns.iter().flat_map(move |(_, conn)| conn.seen_from(host, self.now)).filter(|seen| seen.held)
     }
 
     /// What the kernel of `host` has taken from its process, or from one that is dead, and was not acknowledged.
     pub fn unsent(&self, host: HostId) -> Unsent {
-        let each = self.conns.values().flat_map(|conn| conn.seen_from(host));
+        let each = self.conns.iter().flat_map(|(_, conn)| conn.seen_from(host, self.now));
         each.fold(Unsent::default(), |unsent, seen| {
             let bytes = seen.queued + seen.in_flight;
             Unsent { most: unsent.most.max(bytes), sum: unsent.sum + bytes }
@@ -398,7 +380,8 @@ impl World {
         self.hosts().filter(runs)
     }
 
-    /// Everything that programs said so far, in order.
+    /// Everything that programs said so far, in order; but not that parts are ready: there are too many of them, and
+    /// what viewers got of them is in their records.
     pub fn facts(&self) -> &[Fact] {
         &self.facts
     }
@@ -544,8 +527,12 @@ impl World {
         self.timeout_if_due(host);
     }
 
-    /// Lets the program of `host` read at most `rate` bytes per second; as fast as it can if none.
+    /// Lets the program of `host` read at most `rate` bytes per second; as fast as it can if none. One that does so
+    /// already is left alone.
     pub fn read_rate(&mut self, host: HostId, rate: Option<u64>) {
+        if self.hosts[host.index()].read_rate == rate {
+            return;
+        }
         self.note(host, What::Fault(format!("read rate {rate:?}")));
         self.hosts[host.index()].read_rate = rate;
         let life = self.hosts[host.index()].life;
@@ -643,9 +630,7 @@ impl World {
 /// The engine.
 impl World {
     pub(crate) fn schedule(&mut self, at: Time, what: Happening) {
-        let number = self.scheduled;
-        self.scheduled += 1;
-        self.queue.push(Reverse(Scheduled { at: at.max(self.now), number, what }));
+        self.queue.push(at.max(self.now), what);
     }
 
     pub(crate) fn note(&mut self, host: HostId, what: What) {
@@ -775,8 +760,10 @@ impl World {
                 }
             }
             Output::Event(event) => {
-                self.note(id, What::Event(event.clone()));
-                self.facts.push(Fact { at: self.now, host: id, event });
+                if !matches!(event, Event::PartReady { .. }) {
+                    self.facts.push(Fact { at: self.now, host: id, event: event.clone() });
+                }
+                self.note(id, What::Event(event));
             }
             Output::Open { conn, to } => self.open(id, conn, &to),
             Output::Respond { id: request, response } => self.http_respond(id, request, response),
@@ -942,10 +929,10 @@ impl World {
             self.udp_unbind_all(id);
         }
         let mut orphans = Vec::new();
-        for (no, conn) in &mut self.conns {
+        for (no, conn) in self.conns.iter() {
             for side in [Side::Client, Side::Server] {
-                if conn.end(side).is_some_and(|end| end.host == id && end.life == life) {
-                    orphans.push((*no, side));
+                if conn.end_at(side).is_some_and(|end| end.host == id && end.life == life) {
+                    orphans.push((no, side));
                 }
             }
         }
@@ -982,6 +969,7 @@ impl World {
             _ => Condition::Running,
         };
         recording.condition(self.now, id, condition);
+        self.record_level(id);
     }
 
     fn record_level(&mut self, id: HostId) {
@@ -989,7 +977,9 @@ impl World {
         let host = &self.hosts[id.index()];
         if let Program::Viewer(viewer) = &host.program {
             let now = host.clock.show(self.now).mono;
-            let level = Level { at: self.now, ahead: viewer.buffered(now), playing: viewer.is_playing() };
+            // What a player that was closed had in its buffer nobody will see.
+            let ahead = if host.running { viewer.buffered(now) } else { Duration::ZERO };
+            let level = Level { at: self.now, ahead, playing: host.running && viewer.is_playing() };
             recording.level(id, level);
         }
     }

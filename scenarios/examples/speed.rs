@@ -7,10 +7,17 @@ use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use headwater_core::io::Service;
 use headwater_net_sim::encoder::{Source, Timestamps};
 use headwater_net_sim::{Checks, HostId, Latency, Viewer, World, secs};
 use headwater_scenarios::Plan;
-use headwater_scenarios::cluster::{edge, encoder, master_url, origin};
+use headwater_scenarios::cluster::{edge, encoder, master_url, origin, server};
+use headwater_scenarios::script::Edge;
+use headwater_scenarios::servers::{HLS_PORT, OVT_PORT, ServerXml};
+
+// As in the program that runs scenarios.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A world, and what keeps it going.
 struct Bench {
@@ -101,10 +108,13 @@ fn gops() -> Bench {
     for name in origins {
         world.host(name, origin());
     }
-    let plan = Plan { unused_ms: 150_000, no_input_ms: 5_000, ..Plan::default() };
     for n in 0..10 {
-        // A stream is at one of the two origins that its edge knows.
-        world.host(&format!("edge-{n}"), edge(&plan, [origins[n % 3], origins[(n + 1) % 3]]));
+        // A stream is at one of the two origins that its edge knows. A part holds a frame, and a frame is a GOP.
+        let name = format!("edge-{n}");
+        let from = [origins[n % 3], origins[(n + 1) % 3]];
+        let edge = Edge { unused_ms: 150_000, no_input_ms: 5_000, part_ms: 2_000, ..Edge::new(&name, &from) };
+        let boot = server(&ServerXml::edge(&edge, "*", str::to_owned));
+        world.host(&name, boot.listen(HLS_PORT, Service::Http).listen(OVT_PORT, Service::Ovt));
     }
     let mut urls = Vec::new();
     for n in 0..1_000_u32 {

@@ -20,7 +20,7 @@ pub mod watching;
 
 pub use cluster::{Cluster, Plan, Switch};
 pub use draw::Draw;
-pub use play::play;
+pub use play::{play, play_recorded};
 pub use report::Report;
 pub use script::Script;
 pub use stories::Scenario;

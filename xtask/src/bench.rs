@@ -296,7 +296,7 @@ impl Figures {
 }
 
 /// Puts `text` between the marks of section `name` in `docs/benchmarks.md`, which is begun if it is not there.
-fn write_section(name: &str, text: &str) -> Result<()> {
+pub fn write_section(name: &str, text: &str) -> Result<()> {
     let path = workspace().join("docs/benchmarks.md");
     let old = if path.is_file() { fs::read_to_string(&path)? } else { "# Benchmarks\n".to_owned() };
     fs::create_dir_all(workspace().join("docs"))?;

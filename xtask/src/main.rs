@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 mod bench;
+mod bench_sim;
 mod checks;
 mod clip;
 mod laws;
@@ -23,6 +24,7 @@ cargo xtask <task>
   sim [args]        every scenario in the simulator; `cargo xtask sim --help` tells more
   mutants [args]   small bugs that the simulator must find; `cargo xtask mutants --help` tells more
   bench relay       what relaying costs: --streams 20, --seconds 40, --json, --no-docs
+  bench sim         how fast the simulator is: --runs 5, --json, --no-docs
   clip              make net-real/assets/clip.flv again
 ";
 
@@ -46,6 +48,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["sim", rest @ ..] => sim::run(rest),
         ["mutants", rest @ ..] => mutants::run(rest),
         ["bench", "relay", rest @ ..] => bench::relay(rest),
+        ["bench", "sim", rest @ ..] => bench_sim::run(rest),
         ["clip"] => clip::make(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub(super) boundaries: BTreeMap<u64, Timestamp>,
     /// The newest DTS of the leading track.
     pub(super) watermark: Option<Timestamp>,
+    /// Whether the epoch is being brought to its end.
+    pub(super) ending: bool,
     /// The number of the epoch's first segment.
     pub(super) first_msn: u64,
     /// The wall-clock time of media time zero, in microseconds.
@@ -329,7 +331,9 @@ impl Lane {
         let tolerant = Timestamp::from_micros(dts.as_micros().saturating_add(self.half_frame_us()));
         match plan.boundaries.get(&next) {
             Some(&boundary) => tolerant >= boundary,
-            None => plan.watermark.is_none_or(|newest| tolerant > newest) && by_grid(),
+            // The leading track has stalled. If it ends instead, what is left of the others ends with it: in a segment
+            // that only they had, it would have to declare a gap where it has no time.
+            None => !plan.ending && plan.watermark.is_none_or(|newest| tolerant > newest) && by_grid(),
         }
     }
 

@@ -71,6 +71,7 @@ impl Segmenter {
             grid: Grid::new(anchor, segment),
             boundaries: BTreeMap::new(),
             watermark: None,
+            ending: false,
             first_msn: 0,
             date_zero_us: anchor.dates().as_micros(),
             // EXTINF is told in microseconds, and must not be rounded up to the next second.
@@ -242,6 +243,7 @@ impl Segmenter {
     }
 
     fn end_epoch(&mut self) {
+        self.plan.ending = true;
         self.drain(true);
         for lane in &mut self.lanes {
             lane.flush(&mut self.plan);
@@ -251,6 +253,7 @@ impl Segmenter {
         }
         self.plan.boundaries.clear();
         self.plan.watermark = None;
+        self.plan.ending = false;
         self.begun = false;
     }
 

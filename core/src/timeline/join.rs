@@ -148,6 +148,9 @@ impl Feed {
             self.start_first(timeline, now, passed);
         } else if let Some(offset_us) = joining.likely_offset(timeline, now) {
             self.start_recognised(timeline, now, offset_us, passed);
+        } else if timeline.is_playing(now) && joining.is_late(self.main, timeline) {
+            // It may catch up; until then it has nothing that viewers have not seen.
+            joining.settled_at = Some(now.mono);
         } else if joining.has_news(timeline) || joining.is_alive() {
             self.start_at_key_frame(timeline, now, passed);
         } else {
@@ -285,6 +288,19 @@ impl Joining {
         offsets
     }
 
+    /// Whether all that the source shows was carried before, and by its clock ends where viewers are long past: what
+    /// an origin delivers that was cut off from its encoder for a while.
+    fn is_late(&self, main: Option<TrackId>, timeline: &Timeline) -> bool {
+        let (Some(newest_us), Some(end_us)) = (self.newest_us(), timeline.end_us()) else { return false };
+        let mut starts = self.held.iter().filter(|packet| is_start(main, packet)).peekable();
+        let ends_before = |packet: &Packet| {
+            let place = timeline.memory.last_place_of_key(fingerprint(packet));
+            let edge_us = place.map(|place| newest_us.saturating_add(place.micros_since(packet.dts)));
+            edge_us.is_some_and(|edge_us| edge_us < end_us)
+        };
+        starts.peek().is_some() && starts.all(ends_before)
+    }
+
     /// Whether the source has anything that viewers have not seen.
     fn has_news(&self, timeline: &Timeline) -> bool {
         self.held.iter().any(|packet| timeline.memory.places(fingerprint(packet)).next().is_none())
@@ -347,7 +363,7 @@ impl Mapping {
             }
             self.decodable = true;
         }
-        timeline.note(now, &packet, fingerprint);
+        timeline.note(now, &packet, fingerprint, is_start(main, &packet));
         out.push(packet);
     }
 

@@ -1,10 +1,10 @@
 //! What a stream carried lately, by content: the fingerprints of its last access units and where they were placed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::limits::MEMORY_ACCESS_UNITS;
+use crate::limits::{MEMORY_ACCESS_UNITS, MEMORY_KEY_FRAMES};
 use crate::media::{Packet, Timestamp};
 
 /// The content of a packet in 64 bits.
@@ -12,37 +12,50 @@ pub(super) fn fingerprint(packet: &Packet) -> u64 {
     xxh3_64(&packet.data)
 }
 
-/// A bounded memory of fingerprints.
+/// A bounded memory of fingerprints. Every packet is written into it and only those of a new source are looked up, so
+/// it has no index: looking through all of it takes less than a microsecond.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    order: VecDeque<(u64, u64)>,
-    /// Where each content was placed, by fingerprint and then in the order of time. What repeats itself (silence, a
-    /// still picture, a looping programme) has more than one place.
-    places: BTreeMap<(u64, u64), Timestamp>,
-    next: u64,
+    /// In the order of time. What repeats itself (silence, a still picture, a looping programme) is there more than
+    /// once.
+    fingerprints: VecDeque<u64>,
+    /// Where each of them was placed.
+    places: VecDeque<Timestamp>,
+    /// The last key frames, for longer than all the others: enough to tell that a source is late.
+    keys: VecDeque<(u64, Timestamp)>,
 }
 
 impl Memory {
     /// Remembers that a packet with this content was placed at `dts`.
-    pub(super) fn remember(&mut self, fingerprint: u64, dts: Timestamp) {
-        if self.order.len() == MEMORY_ACCESS_UNITS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.places.remove(&oldest);
+    pub(super) fn remember(&mut self, fingerprint: u64, dts: Timestamp, key: bool) {
+        if key {
+            if self.keys.len() == MEMORY_KEY_FRAMES {
+                self.keys.pop_front();
+            }
+            self.keys.push_back((fingerprint, dts));
         }
-        self.order.push_back((fingerprint, self.next));
-        self.places.insert((fingerprint, self.next), dts);
-        self.next += 1;
+        if self.fingerprints.len() == MEMORY_ACCESS_UNITS {
+            self.fingerprints.pop_front();
+            self.places.pop_front();
+        }
+        self.fingerprints.push_back(fingerprint);
+        self.places.push_back(dts);
     }
 
     /// How much is remembered.
     pub(super) fn len(&self) -> usize {
-        self.order.len().max(self.places.len())
+        self.fingerprints.len().max(self.places.len()) + self.keys.len()
     }
 
-    /// Every place at which a packet with this content was.
+    /// Every place at which a packet with this content was, in the order of time.
     pub(super) fn places(&self, fingerprint: u64) -> impl Iterator<Item = Timestamp> {
-        self.places.range((fingerprint, 0)..=(fingerprint, u64::MAX)).map(|(_, dts)| *dts)
+        let known = self.fingerprints.iter().enumerate().filter(move |(_, known)| **known == fingerprint);
+        known.filter_map(|(at, _)| self.places.get(at).copied())
+    }
+
+    /// Where a key frame with this content was placed last.
+    pub(super) fn last_place_of_key(&self, fingerprint: u64) -> Option<Timestamp> {
+        self.keys.iter().rev().find(|(known, _)| *known == fingerprint).map(|(_, dts)| *dts)
     }
 
     /// Where the packet with this content was placed, if it was there exactly once.
@@ -53,8 +66,7 @@ impl Memory {
 
     /// How much media is remembered, in microseconds.
     pub(super) fn span_us(&self) -> i64 {
-        let place = |key: Option<&(u64, u64)>| key.and_then(|key| self.places.get(key));
-        match (place(self.order.front()), place(self.order.back())) {
+        match (self.places.front(), self.places.back()) {
             (Some(first), Some(last)) => last.micros_since(*first),
             _ => 0,
         }

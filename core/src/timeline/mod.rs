@@ -14,6 +14,7 @@ mod memory;
 
 pub use join::{Feed, Passed};
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
 use crate::config::TimestampMode;
@@ -74,15 +75,20 @@ impl Timeline {
         self.last_passed.is_some()
     }
 
-    /// Notes that a packet was placed.
-    fn note(&mut self, now: Now, packet: &Packet, fingerprint: Option<u64>) {
+    /// Whether a source is playing: something was placed a moment ago.
+    fn is_playing(&self, now: Now) -> bool {
+        self.last_passed.is_some_and(|last| now.mono.since(last) < PLAYING_WITHIN)
+    }
+
+    /// Notes that a packet was placed; decoding can start at it if it is a `start`.
+    fn note(&mut self, now: Now, packet: &Packet, fingerprint: Option<u64>, start: bool) {
         let step_us = match self.tracks.get(&packet.track) {
             Some(position) => packet.dts.micros_since(position.last).clamp(1, STEP_US_MAX),
             None => STEP_US_DEFAULT,
         };
         self.tracks.insert(packet.track, Position { last: packet.dts, step_us });
         if let Some(fingerprint) = fingerprint {
-            self.memory.remember(fingerprint, packet.dts);
+            self.memory.remember(fingerprint, packet.dts, start);
         }
         self.last_passed = Some(now.mono);
     }
@@ -115,6 +121,8 @@ impl Timeline {
     }
 }
 
+/// A timeline on which nothing was placed for so long has no source that plays.
+const PLAYING_WITHIN: Duration = Duration::from_millis(500);
 /// The longest frame that is taken for a track's rhythm, in microseconds.
 const STEP_US_MAX: i64 = 1_000_000;
 /// The rhythm of a track that has shown one packet only, in microseconds.

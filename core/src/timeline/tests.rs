@@ -348,3 +348,55 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_source_that_is_late_is_not_joined_while_another_one_plays_until_it_has_caught_up() {
+    // Twenty seconds of key frames are behind; only the last of them are in the memory of all access units.
+    let mut timeline = Timeline::new(TimestampMode::ZeroBased);
+    let mut main = Feed::new(Some(VIDEO));
+    let mut late = Feed::new(Some(VIDEO));
+    let mut clock = 0;
+    let mut play = |timeline: &mut Timeline, clock: &mut u64, n: i64| {
+        main.push(timeline, at(*clock), frame(n, 0));
+        main.handle_timeout(timeline, at(*clock + 10));
+        *clock += 40;
+    };
+    for n in 0..=2_000 {
+        play(&mut timeline, &mut clock, n);
+    }
+    // It brings what is 40 seconds old, and goes on from there.
+    let mut out = Vec::new();
+    for n in 1_000..=1_100 {
+        out.extend(late.push(&mut timeline, at(clock), frame(n, 0)).packets);
+    }
+    out.extend(late.handle_timeout(&mut timeline, at(clock + 10)).packets);
+    for n in 2_001..=2_010 {
+        play(&mut timeline, &mut clock, n);
+        out.extend(late.push(&mut timeline, at(clock), frame(n - 900, 0)).packets);
+        out.extend(late.handle_timeout(&mut timeline, at(clock + 10)).packets);
+    }
+    assert!(out.is_empty() && !late.is_live(), "{:?}", millis(&out));
+    // What had been kept for it comes at once.
+    let mut joined = None;
+    for n in 1_111..=2_020 {
+        let passed = late.push(&mut timeline, at(clock), frame(n, 0));
+        joined = joined.or(passed.joined);
+        out.extend(passed.packets);
+    }
+    assert_eq!(joined, Some(Joined::Exact));
+    assert_eq!(millis(&out), (2_011..=2_020).map(|n| n * 40).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_source_that_is_late_is_better_than_none() {
+    let mut timeline = playing(500);
+    let mut late = Feed::new(Some(VIDEO));
+    for n in 0..=50 {
+        late.push(&mut timeline, at(25_000), frame(n, 0));
+    }
+    for n in 51..=60 {
+        late.push(&mut timeline, at(25_000 + (n as u64 - 50) * 40), frame(n, 0));
+    }
+    let passed = late.handle_timeout(&mut timeline, at(25_500));
+    assert_eq!(passed.joined, Some(Joined::KeyFrame));
+}

@@ -268,7 +268,7 @@ impl Viewer {
     }
 
     fn loaded(&mut self, now: Time, load: Load, body: &Body) {
-        let bytes: Vec<u8> = body.0.iter().flat_map(|piece| piece.iter().copied()).collect();
+        let bytes: Vec<u8> = body.0.concat();
         match load.what.clone() {
             Wanted::Master => self.master_loaded(now, &bytes),
             Wanted::Playlist { track, directives } => {
