@@ -443,9 +443,9 @@ impl QueuesBounded {
             }
         }
         let census = world.census(host);
-        // Timestamps of what was lately, and a segment boundary now and then.
+        // What was lately, and segment boundaries: some per second of what was, and more of what was missing.
         let lived_s = usize::try_from(world.now().as_micros() / 1_000_000).unwrap_or(usize::MAX);
-        let marks = limits::MEMORY_ACCESS_UNITS + 64 + 2 * lived_s;
+        let marks = limits::MEMORY_ACCESS_UNITS + limits::MEMORY_KEY_FRAMES + 64 + 4 * lived_s;
         let bounds = [
             ("deadlines", census.deadlines, census.publishers + census.clients + census.streams),
             ("marks", census.marks, census.streams.saturating_mul(marks)),

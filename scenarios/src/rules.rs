@@ -526,3 +526,37 @@ impl Checker for NumbersGoOn {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::play::play;
+
+    #[test]
+    fn an_edge_that_is_configured_otherwise_is_found() {
+        // The run is that of one script, and the rule that of another.
+        let mut script = Script::new();
+        script.length_ms = 12_000;
+        script.viewer("edge", 3_000);
+        assert!(play(&script).passed());
+        let server = crate::cluster::Plan::default();
+        let other = |change: fn(&mut Edge)| {
+            let mut script = script.clone();
+            change(&mut script.edges[0]);
+            let (cluster, _) = crate::Cluster::playing(1, &server, Duration::from_secs(8));
+            PlaylistsAreAsConfigured::new(&script).check(&cluster.world).err().map(|(_, _, what)| what)
+        };
+        assert_eq!(other(|_| {}), None);
+        assert!(other(|edge| edge.segment_ms = 6_000).unwrap().contains("the target is"));
+        assert!(other(|edge| edge.part_ms = 200).unwrap().contains("parts are"));
+    }
+
+    #[test]
+    fn hints_that_lead_nowhere_are_found() {
+        let mut script = Script::new();
+        script.length_ms = 15_000;
+        script.viewer("edge", 3_000).hints = true;
+        script.must(Rule::HintsAreKept);
+        assert!(play(&script).passed());
+    }
+}

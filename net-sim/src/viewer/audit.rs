@@ -51,7 +51,9 @@ fn hints(earlier: &Media, new: &Media, found: &mut Vec<(u64, String)>) {
         }
     }
     let listed_us: i64 = new.segments.iter().map(|segment| segment.duration_us).sum();
-    if new.first_msn > earlier.first_msn && listed_us < 3 * new.target_us - SUM_US {
+    // A stream that has ended and come back begins anew, far ahead.
+    let goes_on = earlier.segments.iter().any(|segment| segment.msn == new.first_msn);
+    if goes_on && new.first_msn > earlier.first_msn && listed_us < 3 * new.target_us - SUM_US {
         found.push((new.first_msn, format!("only {listed_us} us are listed, three targets are more")));
     }
 }

@@ -23,10 +23,15 @@ pub const SWITCH: &str = "HEADWATER_MUTANT";
 pub fn build(mutants: &[Mutant]) -> Result<PathBuf> {
     let copy = workspace().join("target/mutants/workspace");
     let mut files: BTreeMap<&str, Vec<(Range<usize>, usize)>> = BTreeMap::new();
+    let mut moved = Vec::new();
     for (index, mutant) in mutants.iter().enumerate() {
         let source = read(&workspace().join(&mutant.file))?;
-        files.entry(&mutant.file).or_default().push((mutant.place(&source)?, index));
+        match mutant.place(&source) {
+            Ok(place) => files.entry(&mutant.file).or_default().push((place, index)),
+            Err(error) => moved.push(format!("{error:#}")),
+        }
     }
+    ensure!(moved.is_empty(), "{}", moved.join("\n"));
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(workspace()).output();
     let listed = listed.context("git could not be started")?;
     ensure!(listed.status.success(), "git cannot list the files of the workspace");
