@@ -170,7 +170,7 @@ impl Outcome {
     }
 
     /// The rules of `script` that did not hold, each with what was instead. `slack` is added to every bound on time:
-    /// what the engine's own clock and machine may add. Rules about single moments (`Fresh`, `Dated`, `LetGo`, `PlaysFrom`,
+    /// what the engine's own clock and machine may add. Rules about single moments (`Fresh`, `Dated`, `LetGo`, `Reload`, ...
     /// `NumbersGoOn`) are the simulator's alone.
     pub fn broken(&self, script: &Script, slack: Duration) -> Vec<String> {
         script.rules.iter().flat_map(|rule| self.broken_rule(rule, slack)).collect()
@@ -228,7 +228,9 @@ impl Outcome {
             | Rule::Dated { .. }
             | Rule::LetGo { .. }
             | Rule::PlaysFrom { .. }
-            | Rule::NumbersGoOn => Vec::new(),
+            | Rule::NumbersGoOn
+            | Rule::Reload { .. }
+            | Rule::HintsAreKept => Vec::new(),
             Rule::Answer { ref poller, status } => {
                 let wrong = self.answers.iter().filter(|(name, got)| name == poller && *got != status);
                 wrong.map(|(_, got)| format!("{poller}: answered with {got}, not {status}")).collect()

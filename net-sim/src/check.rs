@@ -14,6 +14,15 @@ use headwater_core::time::Time;
 use crate::viewer::Trouble;
 use crate::world::{HostId, World};
 
+mod answers;
+mod peers;
+
+pub use answers::{
+    AnswersMakeSense, FrozenStreamsAreNotServed, PartsAreAsTold, ReloadsAreAnsweredAtOnce,
+    ReloadsBringWhatWasAskedFor,
+};
+pub use peers::{NobodyIsPestered, OnePullPerStream};
+
 /// What must not be, and is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -70,6 +79,9 @@ impl Checks {
             .with(OneContentPerNumber::default())
             .with(PlaylistsKeepTheRules::default())
             .with(MediaIsIntact::default())
+            .with(AnswersMakeSense)
+            .with(PartsAreAsTold::default())
+            .with(ReloadsBringWhatWasAskedFor::default())
     }
 
     /// What must hold besides in a world that leaves a way to play: no viewer gives up, and no two arrivals of a
@@ -431,7 +443,13 @@ impl QueuesBounded {
             }
         }
         let census = world.census(host);
+        // What was lately, and segment boundaries: some per second of what was, and more of what was missing.
+        let lived_s = usize::try_from(world.now().as_micros() / 1_000_000).unwrap_or(usize::MAX);
+        let marks = limits::MEMORY_ACCESS_UNITS + limits::MEMORY_KEY_FRAMES + 64 + 4 * lived_s;
         let bounds = [
+            ("deadlines", census.deadlines, census.publishers + census.clients + census.streams),
+            ("marks", census.marks, census.streams.saturating_mul(marks)),
+            ("waiting requests that nobody made", census.waiting_requests, world.unanswered(host)),
             ("streams", census.streams, limits::STREAMS_MAX),
             ("starting pulls", census.starting_pulls, limits::STARTING_PULLS_MAX),
             ("held describes", census.held_describes, limits::HELD_DESCRIBES_MAX * census.streams),

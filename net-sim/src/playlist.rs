@@ -88,6 +88,8 @@ pub struct Media {
     pub hint: Option<String>,
     /// Whether a discontinuity stands between the last part and the hint.
     pub discontinuity_before_hint: bool,
+    /// How far other renditions have come: their URI, LAST-MSN and LAST-PART.
+    pub reports: Vec<(String, u64, u32)>,
     /// EXT-X-ENDLIST.
     pub ended: bool,
 }
@@ -272,6 +274,15 @@ impl Reader {
             "EXT-X-PRELOAD-HINT" if attribute(value, "TYPE").as_deref() == Some("PART") => {
                 self.media.hint = attribute(value, "URI");
                 self.media.discontinuity_before_hint = self.fresh_discontinuity;
+            }
+            "EXT-X-RENDITION-REPORT" => {
+                let number = |name| attribute(value, name).and_then(|number| number.parse().ok());
+                let last = number("LAST-PART").and_then(|part| u32::try_from(part).ok());
+                let (Some(uri), Some(msn), Some(part)) = (attribute(value, "URI"), number("LAST-MSN"), last)
+                else {
+                    return Err(bad(line, "EXT-X-RENDITION-REPORT"));
+                };
+                self.media.reports.push((uri, msn, part));
             }
             "EXT-X-ENDLIST" => self.media.ended = true,
             _ => {}

@@ -90,6 +90,7 @@ pub struct World {
     wakes: Rng,
     trace: Trace,
     facts: Vec<Fact>,
+    dials: Vec<(Time, HostId)>,
     pub(crate) recording: Option<Box<Recording>>,
 }
 
@@ -118,6 +119,7 @@ impl World {
             wakes: rng.fork("wakes"),
             trace: Trace::new(),
             facts: Vec::new(),
+            dials: Vec::new(),
             recording: None,
             rng,
         }
@@ -362,6 +364,16 @@ impl World {
     /// What the program of `host` speaks on `port`, if it listens there when it runs.
     pub fn service(&self, host: HostId, port: u16) -> Option<Service> {
         self.hosts[host.index()].service(port)
+    }
+
+    /// The host of this name.
+    pub fn host_named(&self, name: &str) -> Option<HostId> {
+        self.names.get(name).copied()
+    }
+
+    /// Every connection that a machine has asked for so far: when, and who.
+    pub fn dials(&self) -> &[(Time, HostId)] {
+        &self.dials
     }
 
     /// Every host on which a machine is alive.
@@ -779,6 +791,7 @@ impl World {
             self.name(id)
         );
         let no = self.tcp_open(id, Name::Machine(conn), to);
+        self.dials.push((self.now, id));
         let earlier = self.hosts[id.index()].conns.insert(conn, (no, Side::Client));
         assert!(earlier.is_none(), "{} opened {conn:?} twice", self.name(id));
     }

@@ -12,15 +12,18 @@ use headwater_core::event::Event;
 use headwater_core::io::Service;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
-use headwater_net_sim::check::{NothingLeaks, QueuesBounded};
+use headwater_net_sim::check::{
+    FrozenStreamsAreNotServed, NobodyIsPestered, NothingLeaks, OnePullPerStream, QueuesBounded,
+};
 use headwater_net_sim::encoder;
 use headwater_net_sim::rtmp::Rtmp;
+use headwater_net_sim::viewer::Settings;
 use headwater_net_sim::{Boot, Checks, HostId, Latency, Violation, World, ms};
 
 use crate::cluster::{master_url, server};
 use crate::encoders;
 use crate::report::{Broken, Report};
-use crate::rules::Rule;
+use crate::rules::{PlaylistsAreAsConfigured, Rule};
 use crate::script::{self, Act, Encoder, Script, source_of};
 use crate::servers::{HLS_PORT, OVT_PORT, RTMP_PORT, ServerXml};
 
@@ -97,12 +100,23 @@ impl<'a> Play<'a> {
             hosts.insert(edge.name.clone(), world.host(&edge.name, boot));
         }
         for encoder in &script.encoders {
-            hosts.insert(encoder.name.clone(), world.host(&encoder.name, boot_encoder(script, encoder)));
+            let host = world.host(&encoder.name, boot_encoder(script, encoder));
+            hosts.insert(encoder.name.clone(), host);
+            if let Some(at) = encoder.wraps_at_ms {
+                let left_ms = RTMP_TIMES_MS - world.clock(host).wall.as_micros() / 1_000 % RTMP_TIMES_MS;
+                world.step_clock(host, (left_ms - i64::try_from(at).unwrap_or(0)) * 1_000);
+                world.restart(host);
+            }
         }
         for poller in &script.pollers {
             hosts.insert(poller.name.clone(), world.prober(&poller.name));
         }
-        let mut always = Checks::safety().with(QueuesBounded::default());
+        let mut always = Checks::safety()
+            .with(QueuesBounded::default())
+            .with(OnePullPerStream)
+            .with(NobodyIsPestered::new(dials_allowed(script)))
+            .with(FrozenStreamsAreNotServed::default())
+            .with(PlaylistsAreAsConfigured::new(script));
         let mut during_faults = Checks::none();
         for rule in &script.rules {
             let checks = if rule.is_about_faults_only() { &mut during_faults } else { &mut always };
@@ -258,8 +272,9 @@ impl Play<'_> {
     fn join(&mut self, viewer: usize) {
         let viewer = &self.script.viewers[viewer];
         for name in viewer.names() {
-            let player = headwater_net_sim::Viewer::new(&master_url(&viewer.server, &viewer.stream));
-            let host = self.world.viewer(&name, player);
+            let settings = Settings { fetches_hints: viewer.hints, ..Settings::hls_js() };
+            let url = master_url(&viewer.server, &viewer.stream);
+            let host = self.world.viewer(&name, headwater_net_sim::Viewer::with(&url, settings));
             self.hosts.insert(name, host);
         }
     }
@@ -540,6 +555,20 @@ fn agenda(script: &Script) -> Vec<(Time, Do)> {
     agenda
 }
 
+/// How many connections each edge may open in ten seconds: three rounds over its servers at once, a few more attempts
+/// with growing pauses, and a try to go back now and then. A stream that is polled is looked for once per second.
+fn dials_allowed(script: &Script) -> BTreeMap<String, usize> {
+    let mut streams: BTreeSet<&str> = script.encoders.iter().map(|encoder| encoder.stream.as_str()).collect();
+    streams.extend(script.viewers.iter().map(|viewer| viewer.stream.as_str()));
+    streams.extend(script.pollers.iter().map(|poller| poller.stream.as_str()));
+    let allowed = |edge: &script::Edge| {
+        let urls = edge.from.len();
+        let polled = if script.pollers.is_empty() { 0 } else { 10 * (3 * urls + 4) };
+        streams.len() * (12 * urls + 24 + polled)
+    };
+    script.edges.iter().map(|edge| (edge.name.clone(), allowed(edge))).collect()
+}
+
 /// An encoder, which has its mishaps when the script says, also if it was started anew in the meantime.
 fn boot_encoder(script: &Script, plan: &Encoder) -> Boot {
     let (source, targets) = (encoders::source(script, plan), encoders::targets(plan, str::to_owned));
@@ -573,6 +602,8 @@ fn panic_message(panic: &(dyn core::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
 }
 
+/// After so many milliseconds RTMP's timestamps begin again.
+const RTMP_TIMES_MS: i64 = 1 << 32;
 /// How often the checkers look.
 const EVERY: Duration = Duration::from_millis(250);
 /// How long the judges watch.

@@ -8,10 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use headwater_core::event::Event;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
-use headwater_net_sim::check::{DatesAreTrue, EveryFrameOnce, LongestGap, NoFatalError, PartsAreFresh};
+use headwater_net_sim::check::{
+    DatesAreTrue, EveryFrameOnce, LongestGap, NoFatalError, PartsAreFresh, ReloadsAreAnsweredAtOnce,
+};
 use headwater_net_sim::viewer::Trouble;
 use headwater_net_sim::{Checker, HostId, World, ms};
 use serde::{Deserialize, Serialize};
+
+use crate::script::{Edge, Encoder, Script};
 
 /// A demand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +93,13 @@ pub enum Rule {
     /// Who comes later is shown at least the numbers that others had been given by then, also by a server that has
     /// been started anew.
     NumbersGoOn,
+    /// A blocking reload is answered this long after there is what it waits for, its way included. For calm times.
+    Reload {
+        /// The longest time.
+        ms: u64,
+    },
+    /// Who asks for hinted parts gets them. For calm times.
+    HintsAreKept,
     /// A poller is always answered with this status.
     Answer {
         /// The poller.
@@ -101,7 +112,14 @@ pub enum Rule {
 impl Rule {
     /// Whether it is about the time of the faults only, and not about the recovery from them.
     pub fn is_about_faults_only(&self) -> bool {
-        matches!(self, Rule::NoFailover | Rule::Dials { .. } | Rule::LetGo { .. })
+        matches!(
+            self,
+            Rule::NoFailover
+                | Rule::Dials { .. }
+                | Rule::LetGo { .. }
+                | Rule::Reload { .. }
+                | Rule::HintsAreKept
+        )
     }
 
     /// Who watches over it. `Answer` has no checker: who asks knows the answer.
@@ -135,12 +153,97 @@ impl Rule {
                 playing: String::new(),
             }),
             Rule::NumbersGoOn => Box::new(NumbersGoOn::default()),
+            Rule::Reload { ms: bound } => Box::new(ReloadsAreAnsweredAtOnce::within(ms(bound))),
+            Rule::HintsAreKept => Box::new(HintsAreKept),
             Rule::Answer { .. } => return None,
         })
     }
 }
 
 type Finding = Result<(), (Time, HostId, String)>;
+
+/// Hinted parts are there for those who ask for them.
+struct HintsAreKept;
+
+impl Checker for HintsAreKept {
+    fn rule(&self) -> &'static str {
+        "hints are kept"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for (host, viewer) in world.viewers() {
+            let record = viewer.record();
+            let refused = record.answers.get(&404).copied().unwrap_or(0);
+            // A segment that is cut earlier than its parts are long makes a hint wrong.
+            if refused > 4 && refused * 3 > record.parts.len() as u64 {
+                let what = format!("{refused} times there was nothing, and {} parts", record.parts.len());
+                return Err((world.now(), host, what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Playlists are as long, and their parts and segments too, as the edge is configured.
+pub(crate) struct PlaylistsAreAsConfigured {
+    /// By the beginning of a viewer's URL: the lengths of parts and segments, and how many segments.
+    edges: BTreeMap<String, (i64, i64, usize)>,
+    /// Frames that are longer than parts make parts as long as frames.
+    short_frames: bool,
+    places: BTreeMap<HostId, usize>,
+}
+
+impl PlaylistsAreAsConfigured {
+    /// For the edges of `script`.
+    pub(crate) fn new(script: &Script) -> PlaylistsAreAsConfigured {
+        let us = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let edge = |edge: &Edge| {
+            let count = usize::try_from(edge.segments.max(3)).unwrap_or(usize::MAX);
+            (format!("http://{}:", edge.name), (us(edge.part_ms), us(edge.segment_ms), count))
+        };
+        let short = |encoder: &Encoder| encoder.video && encoder.fps.0 >= 20 * encoder.fps.1;
+        PlaylistsAreAsConfigured {
+            edges: script.edges.iter().map(edge).collect(),
+            short_frames: script.encoders.iter().all(short),
+            places: BTreeMap::new(),
+        }
+    }
+}
+
+impl Checker for PlaylistsAreAsConfigured {
+    fn rule(&self) -> &'static str {
+        "playlists are as configured"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for (host, viewer) in world.viewers() {
+            let edge = self.edges.iter().find(|(url, _)| viewer.url().starts_with(url.as_str()));
+            let Some((part_us, segment_us, count)) = edge.map(|(_, lengths)| *lengths) else { continue };
+            let place = self.places.entry(host).or_default();
+            for seen in viewer.record().playlists.iter().skip(*place) {
+                *place += 1;
+                let (target_us, part_target_us) = seen.targets;
+                let whole_us = ((segment_us + 500_000) / 1_000_000).max(1) * 1_000_000;
+                let part_off = part_target_us.map_or(0, |told| (told - part_us).abs());
+                let (listed, rest_us) = seen.listed;
+                let what = if target_us != whole_us {
+                    format!("the target is {target_us} us, segments are {segment_us} long")
+                } else if self.short_frames && part_off > FRAME_US {
+                    format!("parts are {part_target_us:?} us long at most, and should be {part_us}")
+                } else if listed > count && rest_us >= 3 * target_us {
+                    format!("{listed} segments are listed, and should be {count}")
+                } else {
+                    continue;
+                };
+                return Err((seen.at, host, format!("{:?}: {what}", seen.kind)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A part is a whole number of frames: one more or less, and what is added for timestamps that are rounded.
+const FRAME_US: i64 = 55_000;
 
 /// One viewer notices nothing.
 struct Unharmed {
@@ -421,5 +524,39 @@ impl Checker for NumbersGoOn {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::play::play;
+
+    #[test]
+    fn an_edge_that_is_configured_otherwise_is_found() {
+        // The run is that of one script, and the rule that of another.
+        let mut script = Script::new();
+        script.length_ms = 12_000;
+        script.viewer("edge", 3_000);
+        assert!(play(&script).passed());
+        let server = crate::cluster::Plan::default();
+        let other = |change: fn(&mut Edge)| {
+            let mut script = script.clone();
+            change(&mut script.edges[0]);
+            let (cluster, _) = crate::Cluster::playing(1, &server, Duration::from_secs(8));
+            PlaylistsAreAsConfigured::new(&script).check(&cluster.world).err().map(|(_, _, what)| what)
+        };
+        assert_eq!(other(|_| {}), None);
+        assert!(other(|edge| edge.segment_ms = 6_000).unwrap().contains("the target is"));
+        assert!(other(|edge| edge.part_ms = 200).unwrap().contains("parts are"));
+    }
+
+    #[test]
+    fn hints_that_lead_nowhere_are_found() {
+        let mut script = Script::new();
+        script.length_ms = 15_000;
+        script.viewer("edge", 3_000).hints = true;
+        script.must(Rule::HintsAreKept);
+        assert!(play(&script).passed());
     }
 }

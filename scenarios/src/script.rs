@@ -111,6 +111,9 @@ pub struct Encoder {
     pub size: u32,
     /// Whether timestamps count from the epoch, as they do for encoders that are synchronised, or from its start.
     pub synchronised: bool,
+    /// When the 32 bits of RTMP's timestamps are used up, if it is synchronised: its clock is set so at its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wraps_at_ms: Option<u64>,
 }
 
 /// A player.
@@ -130,6 +133,9 @@ pub struct Viewer {
     /// How many of them come at that moment.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub count: u32,
+    /// Whether it asks for hinted parts before they are listed, as AVPlayer does and hls.js does not.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub hints: bool,
 }
 
 /// Asks for the multivariant playlist of a stream, again and again.
@@ -358,6 +364,7 @@ impl Script {
             from_ms,
             until_ms: None,
             count: 1,
+            hints: false,
         };
         self.viewers.push(viewer);
         self.viewers.last_mut().expect("just pushed")
@@ -454,6 +461,7 @@ impl Encoder {
             video: true,
             size: 1,
             synchronised: false,
+            wraps_at_ms: None,
         }
     }
 }
@@ -507,6 +515,10 @@ fn is_zero(number: &u32) -> bool {
 
 fn yes() -> bool {
     true
+}
+
+fn is_no(answer: &bool) -> bool {
+    !*answer
 }
 
 fn is_yes(answer: &bool) -> bool {

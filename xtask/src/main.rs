@@ -10,6 +10,7 @@ mod bench_sim;
 mod checks;
 mod clip;
 mod laws;
+mod mutants;
 mod programs;
 mod shell;
 mod sim;
@@ -21,6 +22,7 @@ cargo xtask <task>
   ci                what must hold before a change is merged: formatting, lints, the laws of core, every test
   laws              the laws of core alone
   sim [args]        every scenario in the simulator; `cargo xtask sim --help` tells more
+  mutants [args]   small bugs that the simulator must find; `cargo xtask mutants --help` tells more
   bench relay       what relaying costs: --streams 20, --seconds 40, --json, --no-docs
   bench sim         how fast the simulator is: --runs 5, --json, --no-docs
   clip              make net-real/assets/clip.flv again
@@ -44,6 +46,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["ci"] => checks::ci(),
         ["laws"] => laws::check(),
         ["sim", rest @ ..] => sim::run(rest),
+        ["mutants", rest @ ..] => mutants::run(rest),
         ["bench", "relay", rest @ ..] => bench::relay(rest),
         ["bench", "sim", rest @ ..] => bench_sim::run(rest),
         ["clip"] => clip::make(),

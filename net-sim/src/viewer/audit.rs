@@ -11,6 +11,7 @@ pub(super) fn audit(earlier: Option<&Media>, new: &Media) -> Vec<(u64, String)> 
     let mut found = Vec::new();
     if let Some(earlier) = earlier {
         constants(earlier, new, &mut found);
+        hints(earlier, new, &mut found);
     }
     let fresh = |segment: &&Segment| known.is_none_or(|known| segment.msn > known);
     for segment in new.segments.iter().filter(fresh) {
@@ -34,6 +35,26 @@ fn constants(earlier: &Media, new: &Media, found: &mut Vec<(u64, String)>) {
     }
     if new.first_discontinuity.unwrap_or(0) < earlier.first_discontinuity.unwrap_or(0) {
         found.push((new.first_msn, "EXT-X-DISCONTINUITY-SEQUENCE went back".to_owned()));
+    }
+}
+
+/// What was hinted is what came (4.4.5.3), and what left the playlist left at least three target durations (6.2.2).
+fn hints(earlier: &Media, new: &Media, found: &mut Vec<(u64, String)>) {
+    if let (Some(hint), Some(newest)) = (&earlier.hint, earlier.segments.last()) {
+        let (msn, part) = match newest.uri {
+            Some(_) => (newest.msn + 1, 0),
+            None => (newest.msn, newest.parts.len()),
+        };
+        let came = new.segment(msn).and_then(|segment| segment.parts.get(part)).map(|part| &part.uri);
+        if came.is_some_and(|came| came != hint) {
+            found.push((msn, format!("{hint} was hinted, and part {part} is {came:?}")));
+        }
+    }
+    let listed_us: i64 = new.segments.iter().map(|segment| segment.duration_us).sum();
+    // A stream that has ended and come back begins anew, far ahead.
+    let goes_on = earlier.segments.iter().any(|segment| segment.msn == new.first_msn);
+    if goes_on && new.first_msn > earlier.first_msn && listed_us < 3 * new.target_us - SUM_US {
+        found.push((new.first_msn, format!("only {listed_us} us are listed, three targets are more")));
     }
 }
 
@@ -130,6 +151,24 @@ mod tests {
         assert_eq!(broken(&(segment(1, &[]) + "#EXT-X-DISCONTINUITY\n" + &segment(4, &[]))), 0);
         assert_eq!(broken(&(segment(4, &[]) + "#EXT-X-DISCONTINUITY\n" + &segment(1, &[]))), 1);
         assert_eq!(broken(&segment(1, &[]).replace("1.0", "2.6")), 1, "too long a segment");
+    }
+
+    #[test]
+    fn another_part_than_the_hinted_one_is_found() {
+        let hint = |uri: &str| format!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{uri}\"\n");
+        let open = "#EXT-X-PART:URI=\"a\",DURATION=0.5\n".to_owned();
+        let next = open.clone() + "#EXT-X-PART:URI=\"b\",DURATION=0.5\n";
+        let found = |hinted: &str| audit(Some(&media(&(open.clone() + &hint(hinted)))), &media(&next)).len();
+        assert_eq!((found("b"), found("c")), (0, 1));
+    }
+
+    #[test]
+    fn a_playlist_that_is_too_short_is_found() {
+        let long = media(&(segment(1, &[]) + &segment(2, &[])));
+        let mut short = media(&segment(2, &[]));
+        short.first_msn = 8;
+        short.segments[0].msn = 8;
+        assert_eq!(audit(Some(&long), &short).len(), 1);
     }
 
     #[test]

@@ -62,6 +62,8 @@ struct Load {
     status: Option<u16>,
     begun: Time,
     age: Duration,
+    /// How far every track was known to be when this was asked for.
+    known: Vec<Option<(u64, u32)>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +108,8 @@ struct Track {
     end: Option<i64>,
     last_mark: Option<Mark>,
     seen: BTreeMap<(u64, u32), u64>,
+    /// How far a playlist of another track has said that this one is, and when.
+    reported: Option<(Time, (u64, u32))>,
     /// A hint that turned out to be nothing; it is not asked for again.
     dead_hint: Option<(u64, u32)>,
 }
@@ -257,6 +261,7 @@ impl Viewer {
             status: None,
             begun: now,
             age: Duration::ZERO,
+            known: self.tracks.iter().map(|track| track.playlist.as_ref()?.last_part()).collect(),
         };
         self.loads.insert(id, load);
         self.outbox.push_back(ClientOutput::Get { id, to, request: Box::new(request) });
@@ -411,6 +416,12 @@ impl Viewer {
             last_msn: new.last_complete().map(|segment| segment.msn),
             last_part: new.last_part(),
             asked,
+            ended: new.ended,
+            listed: (
+                new.segments.len(),
+                new.segments.iter().skip(1).map(|segment| segment.duration_us).sum(),
+            ),
+            targets: (new.target_us, new.part_target_us),
             took: now.since(load.asked),
             hash: Hash64::of(bytes),
         });
@@ -429,6 +440,15 @@ impl Viewer {
         for (msn, what) in audit::audit(earlier.as_ref(), &new) {
             self.record.trouble(now, Trouble::Unruly { kind: track.kind, msn, what });
         }
+        let late = track.reported.filter(|(told, reported)| {
+            *told <= load.asked && !new.ended && new.last_part().is_some_and(|last| last < *reported)
+        });
+        if let Some((_, reported)) = late {
+            let what = format!("another track's playlist has reported {reported:?} before");
+            self.record.trouble(now, Trouble::Unruly { kind: track.kind, msn: reported.0, what });
+        }
+        self.reports(now, index, &new, load);
+        let track = &mut self.tracks[index];
         if new.hint.is_some() && new.discontinuity_before_hint && self.settings.discontinuity_at_hint_is_fatal
         {
             let kind = track.kind;
@@ -436,6 +456,22 @@ impl Viewer {
         }
         track.playlist = Some(new);
         self.after_reload(now, index, advanced, load);
+    }
+
+    /// Holds what a playlist says of the other tracks against what is known of them.
+    fn reports(&mut self, now: Time, index: usize, new: &Media, load: &Load) {
+        let base = self.tracks[index].url.clone();
+        for (uri, msn, part) in &new.reports {
+            let address = url::resolve(&base, uri);
+            let Some(of) = self.tracks.iter().position(|track| track.url == address) else { continue };
+            let track = &mut self.tracks[of];
+            let reported = (*msn, *part);
+            if let Some(known) = load.known.get(of).copied().flatten().filter(|known| reported < *known) {
+                let what = format!("it is reported to be at {reported:?} and was at {known:?} before");
+                self.record.trouble(now, Trouble::Unruly { kind: track.kind, msn: *msn, what });
+            }
+            track.reported = Some((now, reported));
+        }
     }
 
     fn after_reload(&mut self, now: Time, index: usize, progress: Progress, load: &Load) {
@@ -876,6 +912,7 @@ impl Track {
             end: None,
             last_mark: None,
             seen: BTreeMap::new(),
+            reported: None,
             dead_hint: None,
         }
     }

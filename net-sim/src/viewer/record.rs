@@ -89,6 +89,12 @@ pub struct PlaylistSeen {
     pub last_part: Option<(u64, u32)>,
     /// What was asked for (`_HLS_msn`, `_HLS_part`).
     pub asked: Option<(u64, Option<u32>)>,
+    /// Whether nothing will follow.
+    pub ended: bool,
+    /// How many segments it lists, and how long all of them but the first are together, in microseconds.
+    pub listed: (usize, i64),
+    /// Its EXT-X-TARGETDURATION and its PART-TARGET, in microseconds.
+    pub targets: (i64, Option<i64>),
     /// How long the answer took.
     pub took: Duration,
     /// The hash of its text.

@@ -3,7 +3,8 @@
 
 use super::Scenario;
 use crate::draw::Draw;
-use crate::script::{Act, Crash, Edge, Encoder, Origin, Script};
+use crate::rules::Rule;
+use crate::script::{Act, Crash, Edge, Encoder, Origin, Poller, Script};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "swarm",
@@ -16,10 +17,30 @@ fn write(draw: &mut Draw) -> Script {
     let mut script = Script::new();
     script.draw_network(draw);
     cluster(&mut script, &mut draw.part("cluster"));
+    encoders_of(&mut script, &mut draw.part("encoders"));
     audience(&mut script, &mut draw.part("audience"));
-    faults(&mut script, &mut draw.part("faults"));
+    if draw.part("calm").percent(25) {
+        calm(&mut script);
+    } else {
+        faults(&mut script, &mut draw.part("faults"));
+    }
     script.recovery.within_ms = 12_000;
     script
+}
+
+/// If nothing goes wrong, everybody gets everything, and as soon as it is there.
+fn calm(script: &mut Script) {
+    let ways = 4 * script.one_way_ms();
+    script.must(Rule::NoFatalError).must(Rule::HintsAreKept);
+    // Who begins where no part is listed any more takes the rest of a segment as a whole, and has some of it twice.
+    let gop_ms =
+        |encoder: &Encoder| u64::from(encoder.gop * encoder.fps.1) * 1_000 / u64::from(encoder.fps.0);
+    let longest_ms = script.encoders.iter().map(gop_ms).max().unwrap_or(0);
+    if script.edges.iter().all(|edge| 2 * longest_ms <= edge.segment_ms) {
+        script.must(Rule::EveryFrameOnce);
+    }
+    script.must(Rule::Reload { ms: ways + 40 });
+    script.must(Rule::Gap { ms: script.part_gap_ms() + ways + 300 });
 }
 
 fn cluster(script: &mut Script, draw: &mut Draw) {
@@ -31,36 +52,84 @@ fn cluster(script: &mut Script, draw: &mut Draw) {
         let from: Vec<&str> = origins.iter().map(String::as_str).collect();
         script.edges.push(Edge { failback, ..Edge::new(&format!("edge-{n}"), &from) });
     }
+    let names: Vec<String> = script.edges.iter().map(|edge| edge.name.clone()).collect();
+    // Edges that know each other must not ask each other in a circle.
+    if names.len() == 2 && draw.percent(25) {
+        script.edges[0].from.push(names[1].clone());
+        script.edges[1].from.push(names[0].clone());
+    }
     if chained {
-        let from: Vec<String> = script.edges.iter().map(|edge| edge.name.clone()).collect();
-        let from: Vec<&str> = from.iter().map(String::as_str).collect();
+        let from: Vec<&str> = names.iter().map(String::as_str).collect();
         script.edges.push(Edge { failback, ..Edge::new("leaf", &from) });
     }
     script.draw_patience(draw);
+    let (patient, persistent, shaped) = (draw.percent(20), draw.percent(15), draw.coin());
+    for edge in &mut script.edges {
+        edge.persistent = persistent;
+        if patient {
+            edge.retry_count = draw.small(0..=20);
+        }
+        if shaped {
+            edge.part_ms = draw.pick(&[200, 333, 500, 1_000]);
+            edge.segment_ms = draw.pick(&[1_000, 2_000, 2_500, 4_000, 6_000]).max(edge.part_ms);
+            edge.segments = draw.small(3..=8);
+        }
+    }
+}
+
+fn encoders_of(script: &mut Script, draw: &mut Draw) {
     script.encoders.clear();
+    let origins: Vec<String> = script.origins.iter().map(|origin| origin.name.clone()).collect();
+    let (reordered, large, scattered, wraps) =
+        (draw.percent(25), draw.percent(20), draw.percent(20), draw.percent(10));
     for n in 1..=draw.number(1..=2) {
-        let to: Vec<&str> = origins.iter().map(String::as_str).collect();
+        let mut to: Vec<&str> = origins.iter().map(String::as_str).collect();
+        if scattered {
+            // Not every origin has every stream.
+            to.remove(usize::try_from(draw.number(0..=to.len() as u64 - 1)).unwrap_or(0));
+            if to.is_empty() {
+                to.push(&origins[0]);
+            }
+        }
         let encoder = Encoder {
             content: u32::try_from(n).unwrap_or(1),
             fps: draw.pick(&[(30, 1), (25, 1), (30_000, 1_001), (50, 1), (24, 1)]),
-            gop: draw.pick(&[15, 30, 48, 60]),
+            gop: draw.pick(&[15, 30, 48, 60, 120]),
             audio: draw.pick(&[Some(48_000), Some(44_100), None]),
-            synchronised: draw.percent(30),
+            b_frames: if reordered { 2 } else { 0 },
+            size: if large { draw.pick(&[4, 12]) } else { 1 },
+            synchronised: wraps || draw.percent(30),
+            wraps_at_ms: wraps.then(|| draw.number(8_000..=20_000)),
             ..Encoder::new(&format!("encoder-{n}"), &format!("stream-{n}"), &to)
         };
         script.encoders.push(encoder);
     }
+    // Somebody else wants the name of the first stream, from the beginning on or when it is free for a moment.
+    if draw.percent(15) {
+        let first = script.encoders[0].clone();
+        let (name, content) = ("rival".to_owned(), 9);
+        script.encoders.push(Encoder { name, content, wraps_at_ms: None, ..first });
+    }
 }
 
 fn audience(script: &mut Script, draw: &mut Draw) {
-    let churn = draw.coin();
+    let (churn, hints, crowd) = (draw.coin(), draw.percent(30), draw.percent(10));
     for _ in 1..=draw.number(1..=4) {
         let server = draw.pick(&script.edges).name;
         let stream = draw.pick(&script.encoders).stream;
         let from_ms = draw.number(2_000..=15_000);
         let until_ms = churn.then(|| from_ms + draw.number(1_000..=20_000));
+        let count = if crowd { draw.small(1..=10) } else { 1 };
         let viewer = script.viewer(&server, from_ms);
-        (viewer.stream, viewer.until_ms) = (stream, until_ms);
+        (viewer.stream, viewer.until_ms, viewer.hints, viewer.count) = (stream, until_ms, hints, count);
+    }
+    if draw.percent(20) {
+        let server = draw.pick(&script.edges).name;
+        let stream = if draw.coin() { "nothing".to_owned() } else { draw.pick(&script.encoders).stream };
+        let every_ms = draw.pick(&[50, 250, 1_000, 3_000]);
+        let times = u32::try_from(20_000 / every_ms).unwrap_or(1);
+        let from_ms = draw.number(0..=8_000);
+        script.pollers.push(Poller { name: "poller".to_owned(), server, stream, from_ms, every_ms, times });
     }
 }
 
