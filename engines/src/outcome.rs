@@ -170,8 +170,8 @@ impl Outcome {
     }
 
     /// The rules of `script` that did not hold, each with what was instead. `slack` is added to every bound on time:
-    /// what the engine's own clock and machine may add. Rules about single moments (`Fresh`, `Dated`, `LetGo`, `Reload`, ...
-    /// `NumbersGoOn`) are the simulator's alone.
+    /// what the engine's own clock and machine may add. Rules about single moments (`Fresh`, `Dated`, `LetGo`, `Reload` and their like) are the
+    /// simulator's alone.
     pub fn broken(&self, script: &Script, slack: Duration) -> Vec<String> {
         script.rules.iter().flat_map(|rule| self.broken_rule(rule, slack)).collect()
     }
