@@ -496,6 +496,9 @@ impl World {
     /// [`SHUTDOWN_GRACE`].
     pub fn shutdown(&mut self, host: HostId) {
         self.note(host, What::Fault("shutdown".to_owned()));
+        if !self.hosts[host.index()].running {
+            return;
+        }
         let life = self.hosts[host.index()].life;
         self.hosts[host.index()].stopping = true;
         self.record_condition(host);

@@ -122,6 +122,7 @@ impl Rule {
         matches!(
             self,
             Rule::NoFailover
+                | Rule::Attempts { .. }
                 | Rule::Dials { .. }
                 | Rule::LetGo { .. }
                 | Rule::Reload { .. }
