@@ -91,6 +91,7 @@ pub struct World {
     trace: Trace,
     facts: Vec<Fact>,
     dials: Vec<(Time, HostId)>,
+    parts: Option<Vec<Fact>>,
     pub(crate) recording: Option<Box<Recording>>,
 }
 
@@ -121,6 +122,7 @@ impl World {
             trace: Trace::new(),
             facts: Vec::new(),
             dials: Vec::new(),
+            parts: None,
             recording: None,
             rng,
         }
@@ -364,6 +366,16 @@ impl World {
     /// The host of this name.
     pub fn host_named(&self, name: &str) -> Option<HostId> {
         self.names.get(name).copied()
+    }
+
+    /// Keeps from now on what servers say of every part that is ready: they say it very often.
+    pub fn keep_parts(&mut self) {
+        self.parts.get_or_insert_default();
+    }
+
+    /// Every part that became ready since [`World::keep_parts`].
+    pub fn parts(&self) -> &[Fact] {
+        self.parts.as_deref().unwrap_or_default()
     }
 
     /// Every connection that a machine has asked for so far: when, and who.
@@ -763,7 +775,11 @@ impl World {
                 }
             }
             Output::Event(event) => {
-                if !matches!(event, Event::PartReady { .. }) {
+                if matches!(event, Event::PartReady { .. }) {
+                    if let Some(parts) = &mut self.parts {
+                        parts.push(Fact { at: self.now, host: id, event: event.clone() });
+                    }
+                } else {
                     self.facts.push(Fact { at: self.now, host: id, event: event.clone() });
                 }
                 self.note(id, What::Event(event));

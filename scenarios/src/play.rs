@@ -84,6 +84,7 @@ impl<'a> Play<'a> {
 
     fn new(script: &'a Script, mut world: World) -> Play<'a> {
         world.link_default(link(&script.link));
+        world.keep_parts();
         let mut hosts = BTreeMap::new();
         for origin in &script.origins {
             let boot = server(&ServerXml::origin(origin, "*"));

@@ -112,7 +112,8 @@ impl Checker for ReloadsBringWhatWasAskedFor {
     }
 }
 
-/// A blocking reload is answered as soon as there is what it waits for. For times without faults.
+/// A blocking reload is answered as soon as there is what it waits for. For times without faults, and for a world that
+/// keeps its parts ([`World::keep_parts`]).
 #[derive(Debug)]
 pub struct ReloadsAreAnsweredAtOnce {
     within: Duration,
@@ -154,7 +155,7 @@ impl Checker for ReloadsAreAnsweredAtOnce {
     }
 
     fn check(&mut self, world: &World) -> Finding {
-        for fact in world.facts().iter().skip(self.facts) {
+        for fact in world.parts().iter().skip(self.facts) {
             self.facts += 1;
             if let Event::PartReady { key, track, msn, part } = &fact.event {
                 let stream = self.ready.entry((fact.host, key.stream.clone())).or_default();
@@ -175,7 +176,8 @@ impl Checker for ReloadsAreAnsweredAtOnce {
     }
 }
 
-/// Nobody is given the playlist of a stream that has stood still for long.
+/// Nobody is given the playlist of a stream that has stood still for long. For a world that keeps its parts
+/// ([`World::keep_parts`]).
 #[derive(Debug, Default)]
 pub struct FrozenStreamsAreNotServed {
     facts: usize,
@@ -208,7 +210,7 @@ impl Checker for FrozenStreamsAreNotServed {
             self.places.insert(host, viewer.record().playlists.len());
         }
         // What is new counts for the next look only: parts that came after a playlist do not excuse it.
-        for fact in world.facts().iter().skip(self.facts) {
+        for fact in world.parts().iter().skip(self.facts) {
             self.facts += 1;
             if let Event::PartReady { key, .. } = &fact.event {
                 self.moved.insert((fact.host, key.stream.clone()), fact.at);
