@@ -91,6 +91,7 @@ pub struct World {
     trace: Trace,
     facts: Vec<Fact>,
     dials: Vec<(Time, HostId)>,
+    parts: Option<Vec<Fact>>,
     pub(crate) recording: Option<Box<Recording>>,
 }
 
@@ -120,6 +121,7 @@ impl World {
             trace: Trace::new(),
             facts: Vec::new(),
             dials: Vec::new(),
+            parts: None,
             recording: None,
             rng,
         }
@@ -371,6 +373,16 @@ impl World {
         self.names.get(name).copied()
     }
 
+    /// Keeps from now on what servers say of every part that is ready: they say it very often.
+    pub fn keep_parts(&mut self) {
+        self.parts.get_or_insert_default();
+    }
+
+    /// Every part that became ready since [`World::keep_parts`].
+    pub fn parts(&self) -> &[Fact] {
+        self.parts.as_deref().unwrap_or_default()
+    }
+
     /// Every connection that a machine has asked for so far: when, and who.
     pub fn dials(&self) -> &[(Time, HostId)] {
         &self.dials
@@ -501,6 +513,9 @@ impl World {
     /// [`SHUTDOWN_GRACE`].
     pub fn shutdown(&mut self, host: HostId) {
         self.note(host, What::Fault("shutdown".to_owned()));
+        if !self.hosts[host.index()].running {
+            return;
+        }
         let life = self.hosts[host.index()].life;
         self.hosts[host.index()].stopping = true;
         self.record_condition(host);
@@ -765,7 +780,11 @@ impl World {
                 }
             }
             Output::Event(event) => {
-                if !matches!(event, Event::PartReady { .. }) {
+                if matches!(event, Event::PartReady { .. }) {
+                    if let Some(parts) = &mut self.parts {
+                        parts.push(Fact { at: self.now, host: id, event: event.clone() });
+                    }
+                } else {
                     self.facts.push(Fact { at: self.now, host: id, event: event.clone() });
                 }
                 self.note(id, What::Event(event));

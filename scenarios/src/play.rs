@@ -66,6 +66,8 @@ struct Play<'a> {
     asked: Vec<(usize, u64)>,
     relinked: Vec<(HostId, HostId)>,
     renamed: BTreeSet<String>,
+    /// Processes that were asked to end, and may still be at it.
+    stopped: BTreeSet<String>,
     /// From this moment on the checkers look at every event.
     exact_from: Option<Time>,
     report: Report,
@@ -88,6 +90,7 @@ impl<'a> Play<'a> {
 
     fn new(script: &'a Script, mut world: World) -> Play<'a> {
         world.link_default(link(&script.link));
+        world.keep_parts();
         let mut hosts = BTreeMap::new();
         for origin in &script.origins {
             let boot = server(&ServerXml::origin(origin, "*"));
@@ -137,6 +140,7 @@ impl<'a> Play<'a> {
             asked: Vec::new(),
             relinked: Vec::new(),
             renamed: BTreeSet::new(),
+            stopped: BTreeSet::new(),
             exact_from: None,
             report,
         }
@@ -224,6 +228,11 @@ impl Play<'_> {
             let host = host.as_ref().and_then(|host| self.host(host));
             self.renamed.insert(name.clone());
             return self.world.dns(name, host);
+        }
+        match act {
+            Act::Stop { host } => drop(self.stopped.insert(host.clone())),
+            Act::Crash { host, .. } | Act::Restart { host } => drop(self.stopped.remove(host)),
+            _ => {}
         }
         let hosts: Option<Vec<HostId>> = act.hosts().iter().map(|name| self.host(name)).collect();
         let world = &mut self.world;
@@ -395,7 +404,8 @@ impl Play<'_> {
             if self.world.is_paused(host) {
                 self.world.resume(host);
             }
-            if !self.world.is_running(host) && self.script.is_machine(name) {
+            let ends = self.stopped.contains(name) || !self.world.is_running(host);
+            if ends && self.script.is_machine(name) {
                 self.world.restart(host);
             }
         }
@@ -468,6 +478,12 @@ impl Play<'_> {
 /// Quiet.
 impl Play<'_> {
     fn quiet(&mut self) -> Result<(), Violation> {
+        let persistent: Vec<(String, HostId, usize)> = self
+            .servers()
+            .into_iter()
+            .filter(|(name, _)| self.script.edges.iter().any(|edge| edge.name == *name && edge.persistent))
+            .map(|(name, host)| (name, host, self.pulled(host)))
+            .collect();
         let players: Vec<HostId> = self.world.viewers().map(|(host, _)| host).collect();
         for player in players {
             self.world.crash(player, headwater_net_sim::Crash::Fin);
@@ -476,6 +492,13 @@ impl Play<'_> {
         let unused: u64 = self.script.edges.iter().map(|edge| edge.unused_ms + UNUSED_SLACK_MS).sum();
         self.advance(self.world.now() + ms(unused))?;
         self.demand_unused_streams_gone()?;
+        for (name, host, before) in persistent {
+            let left = self.pulled(host);
+            if left < before {
+                let what = format!("it has let go {} of {before} streams", before - left);
+                return Err(self.violation("persistent streams stay", &name, what));
+            }
+        }
         let encoders = self.script.encoders.iter().map(|encoder| self.hosts[&encoder.name]);
         for encoder in encoders.collect::<Vec<_>>() {
             self.world.crash(encoder, headwater_net_sim::Crash::Fin);

@@ -93,6 +93,13 @@ pub enum Rule {
     /// Who comes later is shown at least the numbers that others had been given by then, also by a server that has
     /// been started anew.
     NumbersGoOn,
+    /// An edge gives up a stream that it never had after exactly so many tries.
+    Attempts {
+        /// The edge.
+        edge: String,
+        /// How many.
+        count: u32,
+    },
     /// A blocking reload is answered this long after there is what it waits for, its way included. For calm times.
     Reload {
         /// The longest time.
@@ -115,6 +122,7 @@ impl Rule {
         matches!(
             self,
             Rule::NoFailover
+                | Rule::Attempts { .. }
                 | Rule::Dials { .. }
                 | Rule::LetGo { .. }
                 | Rule::Reload { .. }
@@ -155,12 +163,47 @@ impl Rule {
             Rule::NumbersGoOn => Box::new(NumbersGoOn::default()),
             Rule::Reload { ms: bound } => Box::new(ReloadsAreAnsweredAtOnce::within(ms(bound))),
             Rule::HintsAreKept => Box::new(HintsAreKept),
+            Rule::Attempts { ref edge, count } => {
+                Box::new(Attempts { edge: edge.clone(), expected: count, place: 0, count: 0 })
+            }
             Rule::Answer { .. } => return None,
         })
     }
 }
 
 type Finding = Result<(), (Time, HostId, String)>;
+
+/// A stream that cannot be had is given up when it should.
+struct Attempts {
+    edge: String,
+    expected: u32,
+    place: usize,
+    count: u32,
+}
+
+impl Checker for Attempts {
+    fn rule(&self) -> &'static str {
+        "every server is tried as often as configured"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for fact in world.facts().iter().skip(self.place) {
+            self.place += 1;
+            if world.name(fact.host) != self.edge {
+                continue;
+            }
+            self.count += u32::from(matches!(fact.event, Event::PullDialled { .. }));
+            if matches!(fact.event, Event::PullEnded { .. }) {
+                let tries = core::mem::take(&mut self.count);
+                if tries != self.expected {
+                    let what = format!("it was given up after {tries} tries instead of {}", self.expected);
+                    return Err((fact.at, fact.host, what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Hinted parts are there for those who ask for them.
 struct HintsAreKept;

@@ -185,7 +185,9 @@ impl Machine for Node {
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        while let Some(child) = self.timers.pop_due(now.mono) {
+        // Each child once: one that is due again at once has its turn at the next call, and cannot hold up the others.
+        for _ in 0..self.timers.len() {
+            let Some(child) = self.timers.pop_due(now.mono) else { return };
             match child {
                 Child::Client(conn) => self.client_timeout(now, conn),
                 Child::Publisher(conn) => self.publisher_timeout(now, conn),

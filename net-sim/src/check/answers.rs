@@ -112,7 +112,8 @@ impl Checker for ReloadsBringWhatWasAskedFor {
     }
 }
 
-/// A blocking reload is answered as soon as there is what it waits for. For times without faults.
+/// A blocking reload is answered as soon as there is what it waits for. For times without faults, and for a world that
+/// keeps its parts ([`World::keep_parts`]).
 #[derive(Debug)]
 pub struct ReloadsAreAnsweredAtOnce {
     within: Duration,
@@ -154,7 +155,7 @@ impl Checker for ReloadsAreAnsweredAtOnce {
     }
 
     fn check(&mut self, world: &World) -> Finding {
-        for fact in world.facts().iter().skip(self.facts) {
+        for fact in world.parts().iter().skip(self.facts) {
             self.facts += 1;
             if let Event::PartReady { key, track, msn, part } = &fact.event {
                 let stream = self.ready.entry((fact.host, key.stream.clone())).or_default();
@@ -175,11 +176,13 @@ impl Checker for ReloadsAreAnsweredAtOnce {
     }
 }
 
-/// Nobody is given the playlist of a stream that has stood still for long.
+/// Nobody is given the playlist of a stream that has stood still for long. For a world that keeps its parts
+/// ([`World::keep_parts`]).
 #[derive(Debug, Default)]
 pub struct FrozenStreamsAreNotServed {
     facts: usize,
-    moved: BTreeMap<(HostId, String), Time>,
+    /// When a stream on a server had a new part.
+    moved: BTreeMap<(HostId, String), Vec<Time>>,
     places: BTreeMap<HostId, usize>,
 }
 
@@ -189,6 +192,12 @@ impl Checker for FrozenStreamsAreNotServed {
     }
 
     fn check(&mut self, world: &World) -> Finding {
+        for fact in world.parts().iter().skip(self.facts) {
+            self.facts += 1;
+            if let Event::PartReady { key, .. } = &fact.event {
+                self.moved.entry((fact.host, key.stream.clone())).or_default().push(fact.at);
+            }
+        }
         for (host, viewer) in world.viewers() {
             let place = self.places.get(&host).copied().unwrap_or(0);
             for seen in viewer.record().playlists.iter().skip(place) {
@@ -196,8 +205,10 @@ impl Checker for FrozenStreamsAreNotServed {
                 let name = path.next().and_then(|authority| authority.split(':').next()).unwrap_or_default();
                 let stream = path.nth(1).unwrap_or_default().to_owned();
                 let Some(server) = world.host_named(name) else { continue };
-                let moved = self.moved.get(&(server, stream)).copied();
-                if let Some(still) = moved.map(|moved| seen.at.since(moved))
+                let Some(moved) = self.moved.get(&(server, stream)) else { continue };
+                // What came after the playlist does not excuse it.
+                let before = moved.partition_point(|at| *at <= seen.at);
+                if let Some(still) = moved[..before].last().map(|moved| seen.at.since(*moved))
                     && still > seen.took + STANDS_STILL
                     && !seen.ended
                 {
@@ -206,13 +217,6 @@ impl Checker for FrozenStreamsAreNotServed {
                 }
             }
             self.places.insert(host, viewer.record().playlists.len());
-        }
-        // What is new counts for the next look only: parts that came after a playlist do not excuse it.
-        for fact in world.facts().iter().skip(self.facts) {
-            self.facts += 1;
-            if let Event::PartReady { key, .. } = &fact.event {
-                self.moved.insert((fact.host, key.stream.clone()), fact.at);
-            }
         }
         Ok(())
     }

@@ -21,6 +21,9 @@ mod origin_flap;
 mod origin_freeze;
 mod origin_restart;
 mod origins_all;
+mod origins_gone;
+mod origins_refuse;
+mod persistent;
 mod picture_change;
 mod restream;
 mod second_publisher;
@@ -57,6 +60,9 @@ pub const ALL: &[Scenario] = &[
     origin_restart::SCENARIO,
     origin_flap::SCENARIO,
     origins_all::SCENARIO,
+    origins_gone::SCENARIO,
+    origins_refuse::SCENARIO,
+    persistent::SCENARIO,
     failback::SCENARIO,
     two_encoders::SCENARIO,
     edge_restart::SCENARIO,

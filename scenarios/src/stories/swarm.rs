@@ -136,7 +136,8 @@ fn audience(script: &mut Script, draw: &mut Draw) {
 /// Draws which classes of faults there are, and then faults of these classes only.
 fn faults(script: &mut Script, draw: &mut Draw) {
     type Class = fn(&mut Script, &mut Draw, u64);
-    let classes: [Class; 8] = [crashes, pauses, cuts, holds, links, clocks, encoders, readers];
+    let classes: [Class; 10] =
+        [crashes, pauses, cuts, holds, links, clocks, encoders, readers, flickers, isolations];
     let on: Vec<Class> = classes.into_iter().filter(|_| draw.percent(35)).collect();
     if on.is_empty() {
         return;
@@ -228,6 +229,26 @@ fn encoders(script: &mut Script, draw: &mut Draw, at: u64) {
         }
     };
     script.at(at, act);
+}
+
+/// An encoder that connects, sends a little and connects again, which its origins tell the edges one by one.
+fn flickers(script: &mut Script, draw: &mut Draw, at: u64) {
+    let encoder = draw.pick(&script.encoders).name;
+    let every = draw.number(400..=2_000);
+    for n in 0..draw.number(3..=12) {
+        script.at((at + n * every).min(script.length_ms), Act::Reconnect { encoder: encoder.clone() });
+    }
+}
+
+fn isolations(script: &mut Script, draw: &mut Draw, at: u64) {
+    let servers = script.origins.iter().map(|origin| origin.name.clone());
+    let encoders = script.encoders.iter().map(|encoder| encoder.name.clone());
+    let host = draw.pick(&servers.chain(encoders).collect::<Vec<_>>());
+    let back = at + draw.number(100..=20_000);
+    script.at(at, Act::Isolate { host: host.clone() });
+    if draw.percent(80) {
+        script.at(back, Act::Rejoin { host });
+    }
 }
 
 fn readers(script: &mut Script, draw: &mut Draw, at: u64) {

@@ -24,8 +24,8 @@ pub struct Score<'a> {
 pub enum Outcome {
     /// A rule was broken.
     Found(Found),
-    /// The simulator never came to an end.
-    Hung,
+    /// The simulator itself failed: how.
+    Failed(String),
     /// No rule was broken.
     Lived {
         /// In so many runs.
@@ -55,7 +55,7 @@ impl fmt::Display for Outcome {
             Outcome::Found(Found { name, rule, runs, took }) => {
                 write!(f, "found by {name} after {runs} runs ({:.1} s): {rule}", took.as_secs_f64())
             }
-            Outcome::Hung => f.write_str("NOT FOUND: the simulator never came to an end"),
+            Outcome::Failed(how) => write!(f, "NOT FOUND: the simulator failed: {how}"),
             Outcome::Lived { runs, took } => {
                 write!(f, "NOT FOUND in {runs} runs ({:.1} s)", took.as_secs_f64())
             }
@@ -85,7 +85,7 @@ pub fn json(scores: &[Score<'_>]) -> String {
             Outcome::Found(Found { name, rule, runs, took }) => {
                 json!({ "found": true, "replay": name, "rule": rule, "runs": runs, "seconds": took.as_secs_f64() })
             }
-            Outcome::Hung => json!({ "found": false, "hung": true }),
+            Outcome::Failed(how) => json!({ "found": false, "failed": how }),
             Outcome::Lived { runs, took } => {
                 json!({ "found": false, "runs": runs, "seconds": took.as_secs_f64() })
             }
@@ -121,7 +121,7 @@ fn markdown(scores: &[Score<'_>], seeds: u64) -> String {
             Outcome::Found(Found { name: by, rule, runs, .. }) => {
                 format!("| {name} | `{by}` | {runs} | {rule} |")
             }
-            Outcome::Hung => format!("| {name} | **the simulator hangs** | | |"),
+            Outcome::Failed(how) => format!("| {name} | **the simulator failed: {how}** | | |"),
             Outcome::Lived { runs, .. } => format!("| {name} | **not found** | {runs} | |"),
             Outcome::Same => format!("| {name} | | | equivalent: {} |", mutant.same),
         };
