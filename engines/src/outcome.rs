@@ -230,7 +230,8 @@ impl Outcome {
             | Rule::PlaysFrom { .. }
             | Rule::NumbersGoOn
             | Rule::Reload { .. }
-            | Rule::HintsAreKept => Vec::new(),
+            | Rule::HintsAreKept
+            | Rule::Attempts { .. } => Vec::new(),
             Rule::Answer { ref poller, status } => {
                 let wrong = self.answers.iter().filter(|(name, got)| name == poller && *got != status);
                 wrong.map(|(_, got)| format!("{poller}: answered with {got}, not {status}")).collect()

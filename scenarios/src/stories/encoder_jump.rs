@@ -20,9 +20,7 @@ fn write(draw: &mut Draw) -> Script {
     // Longer than any wait for a key frame.
     script.edges[0].no_input_ms = 3_000;
     script.encoders[0].gop = draw.pick(&[15, 30, 60]);
-    // A limit of the product: sound that begins anew is placed to the millisecond, and put right by up to half a frame when
-    // the next segment begins. Pictures are not moved.
-    script.encoders[0].audio = None;
+    script.encoders[0].audio = draw.pick(&[Some(48_000), Some(44_100), None]);
     let gop_ms = u64::from(script.encoders[0].gop) * 1_000 / 30;
     script.viewer("edge", 5_000);
     let mut at = draw.number(12_000..=16_000);

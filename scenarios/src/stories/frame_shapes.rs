@@ -4,7 +4,7 @@
 use super::Scenario;
 use crate::draw::Draw;
 use crate::rules::Rule;
-use crate::script::{Link, Script};
+use crate::script::Script;
 
 pub const SCENARIO: Scenario = Scenario {
     name: "frame-shapes",
@@ -15,9 +15,7 @@ pub const SCENARIO: Scenario = Scenario {
 
 fn write(draw: &mut Draw) -> Script {
     let mut script = Script::new();
-    // A limit of the product: an edge takes the first pause of 10 ms in an origin's history for its end, and its newest
-    // frame for the live edge. Where a round trip is longer, all dates are late by as much as was still on its way.
-    script.link = Link { latency_ms: draw.number(0..=2), jitter_ms: draw.number(0..=1), loss_ppm: 0 };
+    script.draw_network(draw);
     let encoder = &mut script.encoders[0];
     encoder.synchronised = draw.coin();
     encoder.fps =

@@ -18,12 +18,11 @@ fn write(draw: &mut Draw) -> Script {
     script.draw_network(draw).draw_patience(draw);
     script.edges[0].failback = false;
     let gop = draw.pick(&[15, 30, 60]);
-    // A limit of the product: the sound of another encoder is placed to the millisecond, and put right by up to half a
-    // frame when the next segment begins. Pictures are not moved.
+    let audio = draw.pick(&[Some(48_000), Some(44_100), None]);
     let encoder = |name, origin: &str, content| Encoder {
         gop,
         content,
-        audio: None,
+        audio,
         ..Encoder::new(name, STREAM, &[origin])
     };
     script.encoders = vec![encoder("encoder-a", "origin-a", 1), encoder("encoder-b", "origin-b", 2)];
