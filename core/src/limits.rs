@@ -140,6 +140,9 @@ pub const HELD_PACKETS_MAX: usize = 2_048;
 /// The payload of those packets, in bytes.
 pub const HELD_BYTES_MAX: usize = 32 << 20;
 
+/// How long an origin may take to deliver the recent past that it has announced: 4 s of media in its first second.
+pub const BURST_TIMEOUT: Duration = Duration::from_millis(1_000);
+
 /// A new source whose burst pauses for this long has shown what it has.
 pub const JOIN_QUIET: Duration = Duration::from_millis(10);
 

@@ -82,7 +82,9 @@ pub fn event(_: Now, event: &Event) {
         Event::PullEnded { key, why } => write!("pull_ended", stream = %key, why),
         Event::PullLost { key, url, why } => write!("pull_lost", stream = %key, url, why),
         Event::PullPlaying { key, url, outage, joined } => {
-            write!("pull_playing", stream = %key, url, outage_ms = outage.as_millis(), joined = ?joined)
+            // Wider numbers than this are written as text.
+            let outage_ms = u64::try_from(outage.as_millis()).unwrap_or(u64::MAX);
+            write!("pull_playing", stream = %key, url, outage_ms, joined = ?joined)
         }
         Event::RelayEnded { key, conn } => write!("relay_ended", stream = %key, conn = conn.0),
         Event::RelaySkipped { key, conn, packets } => {

@@ -6,11 +6,13 @@ use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use headwater_core::event::{Event, Joined};
 use headwater_core::io::Service;
 use headwater_core::limits;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
 
+use crate::integrity::Mistiming;
 use crate::viewer::Trouble;
 use crate::world::{HostId, World};
 
@@ -234,6 +236,12 @@ impl Checker for MediaIsIntact {
                 *place += 1;
                 let (kind, msn, part, what) = match trouble {
                     Trouble::Damaged { kind, msn, part, what } => (kind, msn, part, what.to_string()),
+                    // Where a source is joined by the clock, the next frame is where the clock says.
+                    Trouble::Mistimed { what: Mistiming::Distance { .. }, .. }
+                        if joined_by_the_clock(world, *at) =>
+                    {
+                        continue;
+                    }
                     Trouble::Mistimed { kind, msn, part, what } => (kind, msn, part, what.to_string()),
                     _ => continue,
                 };
@@ -244,6 +252,17 @@ impl Checker for MediaIsIntact {
         Ok(())
     }
 }
+
+/// Whether a source was joined at a key frame so shortly before `at` that a player is only now given what came then.
+fn joined_by_the_clock(world: &World, at: Time) -> bool {
+    let lately = world.facts().iter().rev().take_while(|fact| at.since(fact.at) < BUFFERED);
+    lately
+        .filter(|fact| fact.at <= at)
+        .any(|fact| matches!(fact.event, Event::PullPlaying { joined: Joined::KeyFrame, .. }))
+}
+
+/// Players are this far behind at most.
+const BUFFERED: Duration = Duration::from_secs(15);
 
 /// Parts arrive soon after their newest frame was made, from the moment on at which a viewer plays: for calm times.
 #[derive(Debug)]

@@ -149,7 +149,7 @@ fn whole(content: &[u8]) -> Result<Mark, Damage> {
     if content.len() != mark.len as usize {
         return Err(Damage::Length { is: content.len(), was: mark.len as usize });
     }
-    match content.iter().zip(mark.content()).position(|(is, was)| *is != was) {
+    match mark.first_difference(content) {
         Some(at) => Err(Damage::Byte(at)),
         None => Ok(mark),
     }
@@ -165,6 +165,8 @@ pub struct Timing {
 #[derive(Clone, Debug, Default)]
 struct Lane {
     last: Option<(Mark, u64)>,
+    /// The run that its last frame belongs to, and when, by the source's time, its first one was made.
+    began: Option<((u32, u8, u64), u64)>,
     spans: VecDeque<Span>,
 }
 
@@ -198,6 +200,16 @@ impl Timing {
         });
         let first = lane.last.is_none();
         lane.last = Some((mark, epoch));
+        if lane.began.is_none_or(|(run, _)| run != of) {
+            lane.began = Some((of, mark.dts_us));
+        }
+        // The origin lets time stand nearly still until an encoder that has set its clock back a little is there again.
+        let settling = mark.run > 0
+            && lane.began.is_some_and(|(_, began)| mark.dts_us.saturating_sub(began) < SETTLING_US);
+        if settling {
+            return wrong;
+        }
+        let seam_us = if mark.source & 1 == 0 { ROUNDING_US } else { STEP_US };
         if late_us < -ROUNDING_US || (late_us > ROUNDING_US && (follows || first)) {
             wrong.push(Mistiming::Composition { frame, us: late_us });
         }
@@ -207,7 +219,9 @@ impl Timing {
                 span.to_us = span.to_us.max(mark.dts_us);
             }
             before => {
-                if let (Some(before), true) = (before, follows) {
+                if let Some(before) =
+                    before.filter(|before| follows && (offset_us - before.offset_us).abs() > seam_us)
+                {
                     wrong.push(Mistiming::Distance { frame, us: offset_us - before.offset_us });
                 }
                 let at = mark.dts_us;
@@ -233,6 +247,8 @@ const ROUNDING_US: i64 = 2_000;
 /// How far the tracks may be apart. Sound follows sound without a seam to the end of a segment, so after a joint it may
 /// be half a frame off: 12 ms of 1,024 samples at 44.1 kHz; and both tracks are rounded.
 const STEP_US: i64 = 14_000;
+/// A clock that is set back by more than this is taken for a new one at once.
+const SETTLING_US: u64 = 1_100_000;
 /// How many spans of a track are remembered, to hold the other one against.
 const SPANS_MAX: usize = 32;
 

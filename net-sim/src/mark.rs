@@ -50,35 +50,78 @@ impl Mark {
 
     /// The frame's content: the mark as bytes, and what follows from it, [`Mark::len`] bytes altogether.
     pub fn content(self) -> Vec<u8> {
-        let mut content = format!(
-            "hw:{:08x}{:016x}{:016x}{:08x}{:016x}{:08x}{:02x}{:02x}{:02x};",
-            self.source,
-            self.frame,
-            self.dts_us,
-            self.composition_us,
-            self.made.as_micros(),
-            self.len,
-            self.run,
-            self.format,
-            u8::from(self.key)
-        )
-        .into_bytes();
-        let len = (self.len as usize).max(Mark::LEN);
-        content.reserve(len - content.len());
+        let mut content = Vec::with_capacity((self.len as usize).max(Mark::LEN));
+        self.pieces(|piece| {
+            content.extend_from_slice(piece);
+            true
+        });
+        content
+    }
+
+    /// The first byte of `content` that is not as [`Mark::content`] has it; its end if something is missing there, and
+    /// `None` if all is as it should be.
+    pub fn first_difference(self, content: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        self.pieces(|piece| {
+            let same = content.get(at..at + piece.len()) == Some(piece);
+            at += if same { piece.len() } else { 0 };
+            same
+        });
+        let whole = at == (self.len as usize).max(Mark::LEN);
+        if whole && at == content.len() {
+            return None;
+        }
+        let made = self.content();
+        let differs = content.iter().zip(&made).position(|(is, was)| is != was);
+        Some(differs.unwrap_or(content.len().min(made.len())))
+    }
+
+    /// Gives the content piece by piece, for as long as `take` wants more.
+    fn pieces(self, mut take: impl FnMut(&[u8]) -> bool) {
+        if !take(&self.head()) {
+            return;
+        }
+        let mut left = (self.len as usize).saturating_sub(Mark::LEN);
         let mut state = self.frame.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(self.source);
-        for word in 1.. {
-            let left = len - content.len();
-            if left == 0 {
-                break;
-            }
+        let mut word = 0;
+        while left > 0 {
+            word += 1;
             state = state.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(1);
             let mut bytes = ((state >> 7) | 0x0101_0101_0101_0101).to_le_bytes();
             if word % EMULATION_WORDS == 0 && left >= bytes.len() {
                 bytes[..4].copy_from_slice(&[0, 0, 3, 1]);
             }
-            content.extend_from_slice(&bytes[..left.min(bytes.len())]);
+            let len = left.min(bytes.len());
+            left -= len;
+            if !take(&bytes[..len]) {
+                return;
+            }
         }
-        content
+    }
+
+    /// The mark as bytes: its fields in hexadecimal digits, between a beginning and an end.
+    fn head(self) -> [u8; Mark::LEN] {
+        let fields = [
+            (u64::from(self.source), 8),
+            (self.frame, 16),
+            (self.dts_us, 16),
+            (u64::from(self.composition_us), 8),
+            (self.made.as_micros().cast_unsigned(), 16),
+            (u64::from(self.len), 8),
+            (u64::from(self.run), 2),
+            (u64::from(self.format), 2),
+            (u64::from(self.key), 2),
+        ];
+        let mut head = [b';'; Mark::LEN];
+        head[..3].copy_from_slice(b"hw:");
+        let mut at = 3;
+        for (value, digits) in fields {
+            for place in (0..digits).rev() {
+                head[at] = b"0123456789abcdef"[(value >> (4 * place) & 15) as usize];
+                at += 1;
+            }
+        }
+        head
     }
 
     /// The first mark in the beginning of `sample`, if there is one.
@@ -91,7 +134,7 @@ impl Mark {
             frame: digits.next(16)?,
             dts_us: digits.next(16)?,
             composition_us: digits.next(8)?.try_into().ok()?,
-            made: Wall::from_micros(digits.next(16)?.try_into().ok()?),
+            made: Wall::from_micros(digits.next(16)?.cast_signed()),
             len: digits.next(8)?.try_into().ok()?,
             run: digits.next(2)?.try_into().ok()?,
             format: digits.next(2)?.try_into().ok()?,
@@ -142,6 +185,19 @@ mod tests {
             key: true,
             ..Mark::new(0xfe, 1 << 40)
         }
+    }
+
+    #[test]
+    fn every_difference_has_a_place() {
+        let content = mark().content();
+        assert_eq!(mark().first_difference(&content), None);
+        for at in [0, 40, Mark::LEN, 1_000, 4_999] {
+            let mut other = content.clone();
+            other[at] ^= 1;
+            assert_eq!(mark().first_difference(&other), Some(at));
+            assert_eq!(mark().first_difference(&content[..at]), Some(at));
+        }
+        assert_eq!(mark().first_difference(&[&content[..], &[1]].concat()), Some(5_000));
     }
 
     #[test]

@@ -100,11 +100,10 @@ impl World {
     /// An empty world. Two worlds of one seed to which the same is done are equal in every bit.
     pub fn new(seed: u64) -> World {
         let rng = Rng::new(seed);
-        let phase = i64::try_from(rng.fork("wall clock").below(86_400_000_000)).unwrap_or(0);
         World {
             seed,
             now: Time::ZERO,
-            wall_start: Wall::from_micros(WALL_START_US + phase),
+            wall_start: World::wall_start(seed),
             queue: Queue::new(),
             reports: VecDeque::new(),
             hosts: Vec::new(),
@@ -126,6 +125,12 @@ impl World {
             recording: None,
             rng,
         }
+    }
+
+    /// What every wall clock shows when a world of `seed` begins: some time of some day.
+    pub fn wall_start(seed: u64) -> Wall {
+        let phase = Rng::new(seed).fork("wall clock").below(86_400_000_000);
+        Wall::from_micros(WALL_START_US + i64::try_from(phase).unwrap_or(0))
     }
 
     /// Keeps from now on what [`page`](crate::page::page) shows, within bounds. What happens, and the hash of it, is

@@ -8,6 +8,7 @@
 
 pub mod cluster;
 pub mod draw;
+pub mod encoders;
 pub mod play;
 pub mod report;
 pub mod rules;

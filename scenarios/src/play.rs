@@ -15,12 +15,13 @@ use headwater_core::time::Time;
 use headwater_net_sim::check::{
     FrozenStreamsAreNotServed, NobodyIsPestered, NothingLeaks, OnePullPerStream, QueuesBounded,
 };
-use headwater_net_sim::encoder::{self, Mishap, Picture, Source, Target, Timestamps};
+use headwater_net_sim::encoder;
 use headwater_net_sim::rtmp::Rtmp;
 use headwater_net_sim::viewer::Settings;
 use headwater_net_sim::{Boot, Checks, HostId, Latency, Violation, World, ms};
 
 use crate::cluster::{master_url, server};
+use crate::encoders;
 use crate::report::{Broken, Report};
 use crate::rules::{PlaylistsAreAsConfigured, Rule};
 use crate::script::{self, Act, Encoder, Script, source_of};
@@ -32,6 +33,11 @@ pub fn play(script: &Script) -> Report {
     let Some(broken) = &report.broken else { return report };
     let (exact, _) = Play::exactly(script, World::new(script.seed), broken.noticed).finish();
     if exact.broken.is_some() { exact } else { report }
+}
+
+/// Plays the faults of `script` only, and gives the world as it is then: what other engines are compared with.
+pub fn play_faults(script: &Script) -> (Report, World) {
+    Play::new(script, World::new(script.seed)).end(Play::faults)
 }
 
 /// Plays `script` with everything recorded, and gives back the world as it was at the end or when a rule was broken:
@@ -141,9 +147,13 @@ impl<'a> Play<'a> {
     }
 
     /// Plays on to the end, or to the first broken rule. A program that panics has broken one.
-    fn finish(mut self) -> (Report, World) {
+    fn finish(self) -> (Report, World) {
+        self.end(|play| play.faults().and_then(|()| play.recovery()).and_then(|()| play.quiet()))
+    }
+
+    fn end(mut self, acts: impl FnOnce(&mut Self) -> Result<(), Violation>) -> (Report, World) {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let outcome = self.faults().and_then(|()| self.recovery()).and_then(|()| self.quiet());
+            let outcome = acts(&mut self);
             (outcome, self.world.now())
         }));
         let (outcome, noticed) = outcome.unwrap_or_else(|panic| {
@@ -270,7 +280,7 @@ impl Play<'_> {
 
     fn join(&mut self, viewer: usize) {
         let viewer = &self.script.viewers[viewer];
-        for name in names(viewer) {
+        for name in viewer.names() {
             let settings = Settings { fetches_hints: viewer.hints, ..Settings::hls_js() };
             let url = master_url(&viewer.server, &viewer.stream);
             let host = self.world.viewer(&name, headwater_net_sim::Viewer::with(&url, settings));
@@ -279,7 +289,7 @@ impl Play<'_> {
     }
 
     fn leave(&mut self, viewer: usize) {
-        for name in names(&self.script.viewers[viewer]) {
+        for name in self.script.viewers[viewer].names() {
             if let Some(host) = self.hosts.get(&name) {
                 self.world.crash(*host, headwater_net_sim::Crash::Fin);
             }
@@ -584,49 +594,13 @@ fn dials_allowed(script: &Script) -> BTreeMap<String, usize> {
 
 /// An encoder, which has its mishaps when the script says, also if it was started anew in the meantime.
 fn boot_encoder(script: &Script, plan: &Encoder) -> Boot {
-    let usual = Source::default();
-    let times = usize::try_from(plan.size).unwrap_or(1).max(1);
-    let source = Source {
-        name: plan.content,
-        fps: plan.fps,
-        gop: plan.gop,
-        audio: plan.audio,
-        video: plan.video,
-        key_bytes: usual.key_bytes * times,
-        delta_bytes: usual.delta_bytes * times,
-        b_frames: plan.b_frames,
-        picture: if plan.b_frames > 0 { Picture::Reordered } else { Picture::Small },
-        timestamps: if plan.synchronised { Timestamps::Clock } else { Timestamps::Zero },
-        ..usual
-    };
-    let mishaps: Vec<(Duration, Mishap)> =
-        script.steps.iter().filter_map(|step| mishap(step, plan)).collect();
-    let target = |server: &String| Target::new(server, RTMP_PORT, "live", &plan.stream);
-    let targets: Vec<Target> = plan.to.iter().map(target).collect();
+    let (source, targets) = (encoders::source(script, plan), encoders::targets(plan, str::to_owned));
     let mut first_boot: Option<Time> = None;
     Boot::new(move |seed, now| {
         let gone = now.mono.since(*first_boot.get_or_insert(now.mono));
-        let later = mishaps.iter().filter_map(|(at, what)| Some((at.checked_sub(gone)?, *what)));
-        let source = Source { mishaps: later.collect(), ..source.clone() };
-        Box::new(encoder::Encoder::new(source, targets.clone(), seed, now, Rtmp::connect))
+        let left = encoders::started_after(&source, gone);
+        Box::new(encoder::Encoder::new(left, targets.clone(), seed, now, Rtmp::connect))
     })
-}
-
-fn mishap(step: &script::Step, plan: &Encoder) -> Option<(Duration, Mishap)> {
-    let (encoder, mishap) = match &step.act {
-        Act::Stall { encoder, for_ms } => (encoder, Mishap::Stall(ms(*for_ms))),
-        Act::Jump { encoder, by_ms } => (encoder, Mishap::Jump(*by_ms)),
-        Act::Resize { encoder, large: true } => (encoder, Mishap::Picture(Picture::Large)),
-        Act::Resize { encoder, large: false } => (encoder, Mishap::Picture(Picture::Small)),
-        Act::Reconnect { encoder } => (encoder, Mishap::Reconnect),
-        _ => return None,
-    };
-    (*encoder == plan.name).then_some((ms(step.at_ms), mishap))
-}
-
-fn names(viewer: &script::Viewer) -> impl Iterator<Item = String> {
-    let name = viewer.name.clone();
-    (1..=viewer.count).map(move |n| if n == 1 { name.clone() } else { format!("{name} of {n}") })
 }
 
 fn link(link: &script::Link) -> headwater_net_sim::Link {

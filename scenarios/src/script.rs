@@ -466,6 +466,14 @@ impl Encoder {
     }
 }
 
+impl Viewer {
+    /// The names of the hosts that they play on, one for each of them.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let name = self.name.clone();
+        (1..=self.count).map(move |n| if n == 1 { name.clone() } else { format!("{name} of {n}") })
+    }
+}
+
 impl Act {
     /// The hosts that it names.
     pub fn hosts(&self) -> Vec<&str> {

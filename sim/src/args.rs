@@ -54,6 +54,10 @@ pub struct Args {
     #[arg(long)]
     pub check_determinism: bool,
 
+    /// With --check-determinism: the other process runs this program, which may be another build
+    #[arg(long, value_name = "PROGRAM", requires = "check_determinism", hide = true)]
+    pub against: Option<PathBuf>,
+
     /// Print one line for each run, with its hash
     #[arg(long)]
     pub hashes: bool,

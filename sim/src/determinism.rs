@@ -1,4 +1,4 @@
-//! The same seed gives the same run: twice in one process, and in another process.
+//! The same seed gives the same run: twice in one process, and in another process, which may run another build.
 
 use std::env;
 use std::process::Command;
@@ -41,7 +41,10 @@ pub fn check(args: &Args) -> Result<bool> {
 
 /// The hashes of the same runs in another process, as lines.
 fn in_another_process(args: &Args) -> Result<Vec<String>> {
-    let program = env::current_exe().context("this program does not know where it is")?;
+    let program = match &args.against {
+        Some(program) => program.clone(),
+        None => env::current_exe().context("this program does not know where it is")?,
+    };
     let mut command = Command::new(program);
     command.args(["--hashes", "--seeds", &args.seeds]);
     let named = if args.scenario.is_empty() {

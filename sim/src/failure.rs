@@ -17,6 +17,11 @@ thread_local! {
 pub fn keep_panics_quiet() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
+        let text = info.payload().downcast_ref::<String>();
+        if text.is_some_and(|text| text.starts_with("failed printing to")) {
+            // Whoever was reading has seen enough, as `head` has.
+            std::process::exit(141);
+        }
         if std::thread::current().name() == Some("main") {
             return usual(info);
         }

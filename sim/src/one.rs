@@ -87,7 +87,7 @@ pub fn shrink(what: &str, args: &Args) -> Result<bool> {
     let report = on_a_thread(|| play(&shrunk.script));
     let path = args.tape.clone().unwrap_or_else(|| {
         let name = format!("{}-{}.json", script.scenario, script.seed);
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/sim").join(name)
+        workspace().join("target/sim").join(name)
     });
     keep(&shrunk.script, &report, &path)?;
     println!("{} tries left {}", shrunk.tries, size(&shrunk.script));
@@ -97,6 +97,11 @@ pub fn shrink(what: &str, args: &Args) -> Result<bool> {
     println!("{}", failure::text(&report, Some(&path)));
     println!("  keep:   mv {} scenarios/regressions/", path.display());
     Ok(false)
+}
+
+/// The folder of the sources.
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
 fn size(script: &Script) -> String {

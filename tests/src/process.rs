@@ -63,14 +63,23 @@ impl Process {
         self.signal(Signal::SIGCONT)
     }
 
-    /// Asks it to end (SIGTERM).
+    /// Asks it to end (SIGTERM) and waits until it has.
     ///
     /// # Errors
     ///
     /// If it has ended, or does not end within `patience`.
     pub fn terminate(&mut self, patience: Duration) -> Result<ExitStatus> {
-        self.signal(Signal::SIGTERM)?;
+        self.ask_to_end()?;
         self.wait(patience)
+    }
+
+    /// Asks it to end (SIGTERM) and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// If it has ended.
+    pub fn ask_to_end(&mut self) -> Result<()> {
+        self.signal(Signal::SIGTERM)
     }
 
     /// Waits until it ends by itself.

@@ -3,20 +3,49 @@
 use std::env;
 use std::process::{Command, exit};
 
-use anyhow::{Context, Result};
-use headwater_tests::binary::workspace;
+use anyhow::{Context, Result, bail, ensure};
+use headwater_tests::binary::{target_dir, workspace};
 
-/// Runs the simulator with these arguments, and ends this process as it ended.
+/// Runs the simulator with these arguments, and ends this process as it ended. What is checked for determinism is also
+/// held against a debug build. `--engine` lets another engine play.
 ///
 /// # Errors
 ///
-/// If it cannot be built or started.
+/// If it cannot be built or started, or there is no such engine.
 pub fn run(arguments: &[&str]) -> Result<()> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["run", "--quiet", "--profile", "sim", "--package", "headwater-sim", "--manifest-path"]);
-    command.arg(workspace().join("Cargo.toml")).arg("--").args(arguments);
+    let engine = arguments.iter().position(|argument| *argument == "--engine");
+    if let Some(at) = engine {
+        let name = *arguments.get(at + 1).unwrap_or(&"");
+        let others = [&arguments[..at], arguments.get(at + 2..).unwrap_or(&[])].concat();
+        return other_engine(name, &others);
+    }
+    let mut command = cargo("headwater-sim", &["run", "--profile", "sim"]);
     // The paths that the user gave are relative to where the user is, so this stays where it is.
+    command.arg("--").args(arguments);
+    if arguments.contains(&"--check-determinism") {
+        let status = cargo("headwater-sim", &["build"]).status().context("cargo could not be started")?;
+        ensure!(status.success(), "the debug build of the simulator failed ({status})");
+        command.arg("--against").arg(target_dir().join("debug/sim"));
+    }
     let status = command.status().context("cargo could not be started")?;
     exit(status.code().unwrap_or(1));
+}
+
+/// Lets an engine play that is not the simulator.
+fn other_engine(name: &str, arguments: &[&str]) -> Result<()> {
+    let words: &[&str] = match name {
+        "net-sim" => return run(arguments),
+        "turmoil" => &["run", "--features", "turmoil"],
+        "loopback" => &["run"],
+        other => bail!("there is no engine {other:?}; there are: net-sim, turmoil, loopback"),
+    };
+    let status = cargo("headwater-engines", words).args(["--", name]).args(arguments).status();
+    exit(status.context("cargo could not be started")?.code().unwrap_or(1));
+}
+
+fn cargo(package: &str, words: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(words).args(["--quiet", "--package", package, "--manifest-path"]);
+    command.arg(workspace().join("Cargo.toml"));
+    command
 }

@@ -210,9 +210,15 @@ impl Node {
             return self.no_such_stream(now, conn, Application::Play, id, &key);
         };
         let Some(client) = self.clients.get_mut(&conn) else { return };
-        let reply = client.server.play_ok(id, now.wall);
         let recent: Vec<Bytes> =
             stream.channel.recent(Session::history(history_ms)).map(|unit| unit.bytes.clone()).collect();
+        let reply = match history_ms {
+            Some(_) => {
+                let packets = u32::try_from(recent.len()).unwrap_or(u32::MAX);
+                client.server.play_ok_with_history(id, packets, now.wall)
+            }
+            None => client.server.play_ok(id, now.wall),
+        };
         let mut session = Session::new(key.clone());
         let burst = reply.len() + recent.iter().map(Bytes::len).sum::<usize>();
         session.grant(now.mono, client.unread.bytes() + burst);

@@ -202,7 +202,8 @@ impl Link {
                     }
                     self.out.push_back(LinkEvent::Packet(packet));
                 }
-                ovt::ClientEvent::Playing => {
+                ovt::ClientEvent::Playing { history_packets } => {
+                    self.feed.expect_burst(history_packets);
                     self.enter(Step::Playing, now);
                     (self.placed, self.playing_since) = (now.mono, now.mono);
                 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Timeline;
 use super::memory::fingerprint;
 use crate::event::Joined;
-use crate::limits::{HELD_BYTES_MAX, HELD_PACKETS_MAX, JOIN_QUIET, JOIN_TIMEOUT};
+use crate::limits::{BURST_TIMEOUT, HELD_BYTES_MAX, HELD_PACKETS_MAX, JOIN_QUIET, JOIN_TIMEOUT};
 use crate::media::{Packet, Timestamp, TrackId};
 use crate::time::{Deadline, Now, Time};
 
@@ -39,6 +39,9 @@ enum State {
 struct Joining {
     held: VecDeque<Packet>,
     held_bytes: usize,
+    /// How many packets came, and how many of them are the burst that it has announced.
+    received: usize,
+    expected: usize,
     has_key: bool,
     first_at: Option<Time>,
     last_at: Option<Time>,
@@ -64,6 +67,14 @@ impl Feed {
     /// A source whose decoding starts at key frames of `main`; with `None` any packet will do.
     pub fn new(main: Option<TrackId>) -> Feed {
         Feed { main, state: State::Joining(Joining::default()) }
+    }
+
+    /// So many packets of the recent past come before the first new one: their place is decided when all are there,
+    /// however long the network takes to bring them.
+    pub fn expect_burst(&mut self, packets: u32) {
+        if let State::Joining(joining) = &mut self.state {
+            joining.expected = usize::try_from(packets).unwrap_or(usize::MAX);
+        }
     }
 
     /// Whether its media reaches the timeline.
@@ -98,6 +109,8 @@ impl Feed {
         } else if joining.is_full() {
             self.settle(timeline, now, &mut passed);
             self.forget_half();
+        } else if joining.has_key && joining.received == joining.expected {
+            self.settle(timeline, now, &mut passed);
         }
         passed
     }
@@ -111,11 +124,18 @@ impl Feed {
         passed
     }
 
-    /// When a source that was not recognised is joined all the same: as soon as its first burst has ended.
+    /// When a source that was not recognised is joined all the same: as soon as its first burst has ended. One that does
+    /// not say how long its burst is has ended it when it pauses.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let State::Joining(joining) = &self.state else { return None };
         if !joining.has_key || joining.settled_at >= joining.last_at {
             return None;
+        }
+        if joining.received < joining.expected {
+            return Some(Deadline {
+                at: joining.first_at? + BURST_TIMEOUT,
+                why: "join before the burst is over",
+            });
         }
         let quiet = joining.last_at? + JOIN_QUIET;
         let at_most = joining.first_at? + JOIN_TIMEOUT;
@@ -216,6 +236,7 @@ impl Joining {
             self.has_key = true;
             self.first_at = Some(now.mono);
         }
+        self.received += 1;
         self.held_bytes += packet.data.len();
         self.held.push_back(packet);
         while !self.has_key && (self.held.len() > HELD_PACKETS_MAX / 2 || self.held_bytes > HELD_BYTES_MAX) {
@@ -308,7 +329,9 @@ impl Joining {
 
     /// Whether it went on after its burst: a programme that loops has nothing new, but it is there.
     fn is_alive(&self) -> bool {
-        matches!((self.first_at, self.last_at), (Some(first), Some(last)) if last.since(first) >= JOIN_TIMEOUT)
+        let goes_on = self.received > self.expected;
+        goes_on
+            && matches!((self.first_at, self.last_at), (Some(first), Some(last)) if last.since(first) >= JOIN_TIMEOUT)
     }
 
     fn newest_us(&self) -> Option<i64> {

@@ -400,3 +400,47 @@ fn a_source_that_is_late_is_better_than_none() {
     let passed = late.handle_timeout(&mut timeline, at(25_500));
     assert_eq!(passed.joined, Some(Joined::KeyFrame));
 }
+
+#[test]
+fn a_burst_that_says_how_long_it_is_is_waited_for_however_it_comes() {
+    let mut timeline = Timeline::new(TimestampMode::ZeroBased);
+    let mut feed = Feed::new(Some(VIDEO));
+    feed.expect_burst(100);
+    // Fifty packets, and the others two round trips later.
+    for n in 0..99 {
+        let clock = if n < 50 { 0 } else { 80 };
+        assert!(feed.push(&mut timeline, at(clock), frame(n, 0)).packets.is_empty());
+        assert!(feed.handle_timeout(&mut timeline, at(clock + 40)).packets.is_empty());
+    }
+    let passed = feed.push(&mut timeline, at(80), frame(99, 0));
+    assert_eq!((passed.joined, passed.packets.len()), (Some(Joined::First), 100));
+}
+
+#[test]
+fn an_announced_burst_that_never_ends_is_not_waited_for() {
+    let mut timeline = Timeline::new(TimestampMode::ZeroBased);
+    let mut feed = Feed::new(Some(VIDEO));
+    feed.expect_burst(u32::MAX);
+    for n in 0..30 {
+        feed.push(&mut timeline, at(0), frame(n, 0));
+    }
+    assert_eq!(feed.handle_timeout(&mut timeline, at(999)).joined, None);
+    assert_eq!(feed.handle_timeout(&mut timeline, at(1_000)).joined, Some(Joined::First));
+}
+
+#[test]
+fn a_burst_that_comes_in_pieces_is_joined_where_its_end_is_live() {
+    // The stream was lost at 2.4 s; the other origin's burst, known to nobody, begins at 4 s and ends at 8 s.
+    let mut timeline = playing(60);
+    let mut feed = Feed::new(Some(VIDEO));
+    feed.expect_burst(101);
+    let mut out = Vec::new();
+    for n in 100..=200 {
+        let clock = 8_000 + (n as u64 - 100) / 20 * 40;
+        out.extend(feed.push(&mut timeline, at(clock), frame(n, 0)).packets);
+        feed.handle_timeout(&mut timeline, at(clock + 39));
+    }
+    let last = millis(&out).last().copied().unwrap();
+    assert!((8_000..=8_250).contains(&last), "{last}");
+    assert_eq!(out.len(), 101);
+}

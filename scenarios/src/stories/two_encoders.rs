@@ -18,10 +18,15 @@ fn write(draw: &mut Draw) -> Script {
     script.draw_network(draw).draw_patience(draw);
     script.edges[0].failback = false;
     let gop = draw.pick(&[15, 30, 60]);
-    script.encoders = vec![
-        Encoder { gop, ..Encoder::new("encoder-a", STREAM, &["origin-a"]) },
-        Encoder { gop, content: 2, ..Encoder::new("encoder-b", STREAM, &["origin-b"]) },
-    ];
+    // A limit of the product: the sound of another encoder is placed to the millisecond, and put right by up to half a
+    // frame when the next segment begins. Pictures are not moved.
+    let encoder = |name, origin: &str, content| Encoder {
+        gop,
+        content,
+        audio: None,
+        ..Encoder::new(name, STREAM, &[origin])
+    };
+    script.encoders = vec![encoder("encoder-a", "origin-a", 1), encoder("encoder-b", "origin-b", 2)];
     if draw.coin() {
         script.at(0, Act::Resize { encoder: "encoder-b".to_owned(), large: true });
     }

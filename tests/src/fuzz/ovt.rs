@@ -122,7 +122,7 @@ impl Edge {
                     let known = tracks.iter().flatten().find(|track| track.id == packet.track);
                     check_packet(packet, known.expect("media of tracks that were described"));
                 }
-                ClientEvent::Playing => {
+                ClientEvent::Playing { .. } => {
                     assert!(tracks.is_some() && !playing);
                     playing = true;
                 }

@@ -307,7 +307,7 @@ fn replay_as_edge(stream: &str, cut: usize) {
             match event {
                 ClientEvent::Write(bytes) => written.extend_from_slice(&bytes),
                 ClientEvent::Described(told) => assert_eq!(told, description(stream)),
-                ClientEvent::Playing => playing = true,
+                ClientEvent::Playing { .. } => playing = true,
                 ClientEvent::Media(packet) => {
                     assert!(playing && !packet.data.is_empty());
                     media += 1;

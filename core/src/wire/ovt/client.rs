@@ -59,7 +59,10 @@ pub enum ClientEvent {
     /// key frame.
     Media(Packet),
     /// PLAY was granted; media follows.
-    Playing,
+    Playing {
+        /// So many packets of the recent past come first; 0 if the origin does not say.
+        history_packets: u32,
+    },
     /// The origin has said no. It may know better later, on another connection.
     Refused {
         /// 404, or 500 for a request that it could not read.
@@ -215,7 +218,7 @@ impl Client {
             return Ok(());
         }
         self.phase = Phase::Playing;
-        self.events.push_back(ClientEvent::Playing);
+        self.events.push_back(ClientEvent::Playing { history_packets: response.history_packets });
         for packet in core::mem::take(&mut self.early) {
             self.deliver(packet)?;
         }
@@ -428,7 +431,7 @@ mod tests {
         assert!(played(&mut client).is_empty());
         let answer = granted(Application::Play, 2, Wall::default());
         receive(&mut client, [&answer[..], &media(1, b"c").encode(0, &mut 0)].concat()).expect("play");
-        assert_eq!(client.events.front(), Some(&ClientEvent::Playing));
+        assert_eq!(client.events.front(), Some(&ClientEvent::Playing { history_packets: 0 }));
         assert_eq!(played(&mut client), ["a", "b", "c"]);
     }
 

@@ -182,6 +182,9 @@ pub struct Response {
     pub message: String,
     /// What the stream is; only in an [`OK`] to a DESCRIBE.
     pub description: Option<Description>,
+    /// How many media packets of the recent past follow before the first new one: Headwater's own extension of the
+    /// answer to a PLAY that asked for them. 0 if nobody says.
+    pub history_packets: u32,
 }
 
 impl Response {
@@ -199,6 +202,11 @@ impl Response {
             code,
             message: shortened(object.optional_string("message").unwrap_or_default()),
             description: described.then(|| Description::read(&object.object("contents")?)).transpose()?,
+            history_packets: object
+                .object("headwater")
+                .ok()
+                .and_then(|extension| extension.optional_uint("history_packets"))
+                .unwrap_or(0),
         })
     }
 }
@@ -207,9 +215,18 @@ impl Response {
 pub(super) fn refusal(application: &str, id: u32, code: u32, message: &str, wall: Wall) -> Bytes {
     packets(
         PayloadKind::Response,
-        &to_text(&ResponseText { application, code, contents: None, id, message }),
+        &to_text(&ResponseText { application, code, contents: None, headwater: None, id, message }),
         wall,
     )
+}
+
+/// The packets of a response that grants PLAY and says how many packets of the recent past come first, see
+/// [`Response::history_packets`].
+pub(super) fn granted_with_history(id: u32, history_packets: u32, wall: Wall) -> Bytes {
+    let headwater = Some(HistoryText { history_packets });
+    let application = Application::Play.name();
+    let text = to_text(&ResponseText { application, code: OK, contents: None, headwater, id, message: "ok" });
+    packets(PayloadKind::Response, &text, wall)
 }
 
 /// The packets of a response that grants `application`.
@@ -274,6 +291,7 @@ pub(super) fn describe_ok(
         application: Application::Describe.name(),
         code: OK,
         contents: Some(ContentsText { stream, version }),
+        headwater: None,
         id,
         message: "ok",
     });
@@ -432,8 +450,15 @@ struct ResponseText<'a> {
     code: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     contents: Option<ContentsText<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headwater: Option<HistoryText>,
     id: u32,
     message: &'a str,
+}
+
+#[derive(Serialize)]
+struct HistoryText {
+    history_packets: u32,
 }
 
 #[derive(Serialize)]
@@ -636,6 +661,24 @@ mod tests {
         assert_eq!(text(&description.answer(1, Wall::default())), EXAMPLE);
         assert_eq!(description.info.tracks[1].audio.channels, 2);
         assert_eq!(ome_edge_takes(EXAMPLE.as_bytes(), 1), Ok(()));
+    }
+
+    #[test]
+    fn only_who_asked_for_the_past_is_told_how_much_of_it_comes() {
+        let text = |packets: Bytes| packets.slice(packets.iter().position(|byte| *byte == b'{').unwrap()..);
+        let told = text(granted_with_history(2, 309, Wall::default()));
+        assert_eq!(
+            told,
+            r#"{"application":"play","code":200,"headwater":{"history_packets":309},"id":2,"message":"ok"}"#
+        );
+        assert_eq!(Response::parse(&told).unwrap().history_packets, 309);
+        let plain = text(granted(Application::Play, 2, Wall::default()));
+        assert_eq!(plain, r#"{"application":"play","code":200,"id":2,"message":"ok"}"#);
+        assert_eq!(Response::parse(&plain).unwrap().history_packets, 0);
+        for odd in ["-1", "\"309\"", "null", "1e99"] {
+            let odd = String::from_utf8(told.to_vec()).unwrap().replace("309", odd);
+            assert_eq!(Response::parse(odd.as_bytes()).unwrap().history_packets, 0, "{odd}");
+        }
     }
 
     #[test]

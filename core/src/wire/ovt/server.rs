@@ -156,6 +156,12 @@ impl Server {
         message::granted(Application::Play, id, wall)
     }
 
+    /// PLAY: granted to a Headwater that asked for the recent past: so many packets of it come first.
+    pub fn play_ok_with_history(&mut self, id: u32, history_packets: u32, wall: Wall) -> Bytes {
+        self.session = Session::Playing;
+        message::granted_with_history(id, history_packets, wall)
+    }
+
     /// STOP: no more media follows. Close the connection after it if it was playing.
     pub fn stop_ok(&mut self, id: u32, wall: Wall) -> Bytes {
         self.session = Session::None;
@@ -407,7 +413,7 @@ mod tests {
             client.receive(answer, Wall::default()).expect("an answer");
         }
         assert!(
-            matches!(&seen[..], [ClientEvent::Described(told), ClientEvent::Playing] if told.info == info)
+            matches!(&seen[..], [ClientEvent::Described(told), ClientEvent::Playing { .. }] if told.info == info)
         );
     }
 

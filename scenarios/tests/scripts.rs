@@ -1,0 +1,41 @@
+//! Every scenario and every kept tape, played as `cargo xtask sim` plays them, for a few seeds: enough to keep them
+//! working. Many seeds are a command of their own.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use headwater_scenarios::tape::Tape;
+use headwater_scenarios::{play, stories};
+
+const SEEDS: u64 = 2;
+
+#[test]
+fn every_scenario_ends_well() {
+    let mut hashes = BTreeSet::new();
+    for scenario in stories::ALL.iter().filter(|scenario| scenario.one_in == 1) {
+        for seed in 1..=SEEDS {
+            let report = play(&scenario.script(seed));
+            assert!(report.passed(), "{report}");
+            assert!(hashes.insert(report.trace_hash), "{}:{seed} is another run told again", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn what_was_repaired_stays_repaired() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
+    let mut tapes = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder of tapes").flatten() {
+        let tape = Tape::read(&entry.path()).unwrap_or_else(|error| panic!("{error}"));
+        let report = play(&tape.script);
+        assert!(report.passed(), "{}: {report}", entry.path().display());
+        tapes += 1;
+    }
+    assert!(tapes > 0, "there are no tapes");
+}
+
+#[test]
+fn scenarios_have_names_of_their_own() {
+    let names: BTreeSet<&str> = stories::ALL.iter().map(|scenario| scenario.name).collect();
+    assert_eq!(names.len(), stories::ALL.len());
+}
