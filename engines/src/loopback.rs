@@ -51,6 +51,9 @@ pub fn supports(script: &Script) -> Result<(), Unsupported> {
         let what = if servers > SERVERS_MAX { "too many servers" } else { WIRES };
         return Err(Unsupported { engine: ENGINE, what: what.to_owned() });
     }
+    if !script.strangers.is_empty() {
+        return Err(Unsupported { engine: ENGINE, what: "it has no strangers".to_owned() });
+    }
     let is_encoder = |host: &str| script.encoders.iter().any(|encoder| encoder.name == host);
     Unsupported::look(ENGINE, script, |act| match act {
         Act::Crash { how: Crash::Silent, .. } => Some("it cannot take a process's power"),

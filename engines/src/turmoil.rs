@@ -40,6 +40,9 @@ pub fn supports(script: &Script) -> Result<(), Unsupported> {
     if script.link.loss_ppm > 0 {
         return Err(Unsupported { engine: ENGINE, what: LOSS.to_owned() });
     }
+    if !script.strangers.is_empty() {
+        return Err(Unsupported { engine: ENGINE, what: "it has no strangers".to_owned() });
+    }
     Unsupported::look(ENGINE, script, |act| match act {
         Act::Crash { how: Crash::Fin | Crash::Silent, .. }
         | Act::Restart { .. }

@@ -16,6 +16,7 @@ use headwater_net_sim::check::{
     FrozenStreamsAreNotServed, NobodyIsPestered, NothingLeaks, OnePullPerStream, QueuesBounded,
 };
 use headwater_net_sim::encoder;
+use headwater_net_sim::hostile::{self, HostilePeersAreClosed, Meetings, Protocol};
 use headwater_net_sim::rtmp::Rtmp;
 use headwater_net_sim::viewer::Settings;
 use headwater_net_sim::{Boot, Checks, HostId, Latency, Violation, World, ms};
@@ -24,7 +25,7 @@ use crate::cluster::{master_url, server};
 use crate::encoders;
 use crate::report::{Broken, Report};
 use crate::rules::{PlaylistsAreAsConfigured, Rule};
-use crate::script::{self, Act, Encoder, Script, source_of};
+use crate::script::{self, Act, Door, Encoder, Script, source_of};
 use crate::servers::{HLS_PORT, OVT_PORT, RTMP_PORT, ServerXml};
 
 /// Plays `script`. When a rule is broken it is played once more up to that moment, to tell the very event.
@@ -115,11 +116,22 @@ impl<'a> Play<'a> {
             hosts.insert(poller.name.clone(), world.prober(&poller.name));
         }
         let mut always = Checks::safety()
-            .with(QueuesBounded::default())
+            .with(QueuesBounded { history_bytes: history_bytes(script) })
             .with(OnePullPerStream)
             .with(NobodyIsPestered::new(dials_allowed(script)))
             .with(FrozenStreamsAreNotServed::default())
             .with(PlaylistsAreAsConfigured::new(script));
+        for stranger in &script.strangers {
+            let (port, protocol) = match stranger.door {
+                Door::Rtmp => (RTMP_PORT, Protocol::Rtmp),
+                Door::Ovt => (OVT_PORT, Protocol::Ovt),
+            };
+            let meetings = Meetings::default();
+            let plan = hostile::Plan::new(&stranger.server, port, protocol);
+            let host = world.host(&stranger.name, hostile::Peer::boot(plan, &meetings));
+            hosts.insert(stranger.name.clone(), host);
+            always.add(Box::new(HostilePeersAreClosed::within(PUT_UP_WITH, host, &meetings)));
+        }
         let mut during_faults = Checks::none();
         for rule in &script.rules {
             let checks = if rule.is_about_faults_only() { &mut during_faults } else { &mut always };
@@ -485,8 +497,9 @@ impl Play<'_> {
             .map(|(name, host)| (name, host, self.pulled(host)))
             .collect();
         let players: Vec<HostId> = self.world.viewers().map(|(host, _)| host).collect();
-        for player in players {
-            self.world.crash(player, headwater_net_sim::Crash::Fin);
+        let strangers = self.script.strangers.iter().map(|stranger| self.hosts[&stranger.name]);
+        for guest in players.into_iter().chain(strangers) {
+            self.world.crash(guest, headwater_net_sim::Crash::Fin);
         }
         // Unused streams go tier by tier: an edge behind another edge is its viewer.
         let unused: u64 = self.script.edges.iter().map(|edge| edge.unused_ms + UNUSED_SLACK_MS).sum();
@@ -578,6 +591,20 @@ fn agenda(script: &Script) -> Vec<(Time, Do)> {
     agenda
 }
 
+/// The longest recent past that an origin may send at once: HISTORY and a GOP of the largest stream, and room for its
+/// greatest frames.
+fn history_bytes(script: &Script) -> usize {
+    let of = |encoder: &Encoder| {
+        let source = encoders::source(script, encoder);
+        let seconds = 5 + u64::from(encoder.gop * encoder.fps.1).div_ceil(u64::from(encoder.fps.0));
+        let frames = seconds * u64::from(encoder.fps.0).div_ceil(u64::from(encoder.fps.1));
+        let video = usize::try_from(frames).unwrap_or(usize::MAX).saturating_mul(source.delta_bytes + 400);
+        let keys = usize::try_from(frames / u64::from(encoder.gop) + 2).unwrap_or(usize::MAX);
+        video.saturating_add(keys.saturating_mul(source.key_bytes)).saturating_add(1 << 20)
+    };
+    script.encoders.iter().map(of).max().unwrap_or(1 << 20)
+}
+
 /// How many connections each edge may open in ten seconds: three rounds over its servers at once, a few more attempts
 /// with growing pauses, and a try to go back now and then. A stream that is polled is looked for once per second.
 fn dials_allowed(script: &Script) -> BTreeMap<String, usize> {
@@ -638,5 +665,7 @@ const STILL: Duration = Duration::from_millis(2_500);
 const UNUSED_SLACK_MS: u64 = 4_000;
 /// When an origin's publishers and an edge's memory of absent streams must be gone.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(8);
+/// Five seconds for the first word and ten for the first media of whoever publishes, and a way there.
+const PUT_UP_WITH: Duration = Duration::from_secs(12);
 /// How much of the end of a story is told when a rule is broken.
 const STORY_LINES: usize = 40;

@@ -29,6 +29,9 @@ pub struct Script {
     /// Those who only ask for a playlist, again and again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pollers: Vec<Poller>,
+    /// Those who mean no good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strangers: Vec<Stranger>,
     /// What happens, in the order of time.
     pub steps: Vec<Step>,
     /// How long the faults go on.
@@ -153,6 +156,28 @@ pub struct Poller {
     pub every_ms: u64,
     /// How often it asks.
     pub times: u32,
+}
+
+/// Connects to a server again and again, and does there what no encoder and no edge does: silence, noise, words broken off,
+/// endless words, crowds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// The host's name.
+    pub name: String,
+    /// The server.
+    pub server: String,
+    /// Which of its doors.
+    pub door: Door,
+}
+
+/// What a server listens for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Door {
+    /// Encoders.
+    Rtmp,
+    /// Edges.
+    Ovt,
 }
 
 /// Something that happens at a moment.
@@ -337,6 +362,7 @@ impl Script {
             origins,
             viewers: Vec::new(),
             pollers: Vec::new(),
+            strangers: Vec::new(),
             steps: Vec::new(),
             length_ms: 30_000,
             recovery: Recovery { core: Vec::new(), within_ms: 10_000 },

@@ -69,6 +69,7 @@ impl<F: FnMut(&Script) -> bool> Search<F> {
             .pollers
             .iter()
             .map(|poller| &poller.name)
+            .chain(script.strangers.iter().map(|stranger| &stranger.name))
             .chain(script.viewers.iter().map(|viewer| &viewer.name));
         let servers = script
             .edges
@@ -186,6 +187,7 @@ impl Script {
         self.encoders.retain(|encoder| encoder.name != name);
         self.viewers.retain(|viewer| viewer.name != name && viewer.server != name);
         self.pollers.retain(|poller| poller.name != name && poller.server != name);
+        self.strangers.retain(|stranger| stranger.name != name && stranger.server != name);
         for edge in &mut self.edges {
             edge.from.retain(|server| server != name);
         }

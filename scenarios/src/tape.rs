@@ -153,6 +153,9 @@ impl Script {
         for viewer in &self.viewers {
             known(&format!("viewer {:?}", viewer.name), &viewer.server)?;
         }
+        for stranger in &self.strangers {
+            known(&format!("stranger {:?}", stranger.name), &stranger.server)?;
+        }
         for poller in &self.pollers {
             known(&format!("poller {:?}", poller.name), &poller.server)?;
         }
@@ -177,7 +180,8 @@ impl Script {
             .viewers
             .iter()
             .map(|viewer| &viewer.name)
-            .chain(self.pollers.iter().map(|poller| &poller.name));
+            .chain(self.pollers.iter().map(|poller| &poller.name))
+            .chain(self.strangers.iter().map(|stranger| &stranger.name));
         let mut names = BTreeSet::new();
         for name in servers.chain(others).chain(audience) {
             if !names.insert(name.as_str()) {

@@ -15,10 +15,12 @@ mod encoder_jump;
 mod encoder_loss;
 mod failback;
 mod frame_shapes;
+mod hostile_peers;
 mod links;
 mod origin_crash;
 mod origin_flap;
 mod origin_freeze;
+mod origin_mute;
 mod origin_restart;
 mod origins_all;
 mod origins_gone;
@@ -57,6 +59,7 @@ pub const ALL: &[Scenario] = &[
     unused_stream::SCENARIO,
     origin_crash::SCENARIO,
     origin_freeze::SCENARIO,
+    origin_mute::SCENARIO,
     origin_restart::SCENARIO,
     origin_flap::SCENARIO,
     origins_all::SCENARIO,
@@ -73,6 +76,7 @@ pub const ALL: &[Scenario] = &[
     picture_change::SCENARIO,
     second_publisher::SCENARIO,
     restream::SCENARIO,
+    hostile_peers::SCENARIO,
     slow_viewer::SCENARIO,
     slow_edge::SCENARIO,
     links::SCENARIO,

@@ -4,7 +4,7 @@
 use super::Scenario;
 use crate::draw::Draw;
 use crate::rules::Rule;
-use crate::script::{Act, Crash, Edge, Encoder, Origin, Poller, Script};
+use crate::script::{Act, Crash, Door, Edge, Encoder, Origin, Poller, Script, Stranger};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "swarm",
@@ -21,6 +21,7 @@ fn write(draw: &mut Draw) -> Script {
     audience(&mut script, &mut draw.part("audience"));
     if draw.part("calm").percent(25) {
         calm(&mut script);
+        strangers(&mut script, &mut draw.part("strangers"));
     } else {
         faults(&mut script, &mut draw.part("faults"));
     }
@@ -41,6 +42,23 @@ fn calm(script: &mut Script) {
     }
     script.must(Rule::Reload { ms: ways + 40 });
     script.must(Rule::Gap { ms: script.part_gap_ms() + ways + 300 });
+}
+
+/// Whoever means no good is shown out, and nobody else notices.
+fn strangers(script: &mut Script, draw: &mut Draw) {
+    if !draw.percent(40) {
+        return;
+    }
+    let origin = script.origins[0].name.clone();
+    for (name, server, door) in [
+        ("stranger", origin.clone(), Door::Rtmp),
+        ("stranger-2", origin, Door::Ovt),
+        ("stranger-3", script.edges[0].name.clone(), Door::Ovt),
+    ] {
+        if draw.coin() {
+            script.strangers.push(Stranger { name: name.to_owned(), server, door });
+        }
+    }
 }
 
 fn cluster(script: &mut Script, draw: &mut Draw) {
