@@ -185,8 +185,8 @@ impl Machine for Node {
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        // Each child once: one that is due again at once has its turn at the next call, and cannot hold up the others.
-        for _ in 0..self.timers.len() {
+        // A child may be due again at once, and a few times over; one that always is must not hold up the others for ever.
+        for _ in 0..self.timers.len().saturating_mul(TURNS_MAX) {
             let Some(child) = self.timers.pop_due(now.mono) else { return };
             match child {
                 Child::Client(conn) => self.client_timeout(now, conn),
@@ -208,6 +208,9 @@ impl Machine for Node {
         self.count()
     }
 }
+
+/// How often a child has its turn in one call, on average.
+const TURNS_MAX: usize = 16;
 
 /// The name that DESCRIBE answers give to this server: `<name>_<uuid>`.
 fn server_id(name: &str, rng: &mut fastrand::Rng) -> String {
