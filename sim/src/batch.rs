@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::Args;
 use crate::table::Tally;
+use crate::watchdog::watched;
 use crate::{failure, json, table};
 
 /// A run to be made.
@@ -57,8 +58,11 @@ pub fn run(args: &Args) -> Result<bool> {
                     let Some(run) = runs.get(index) else { return };
                     let began = Instant::now();
                     let report = match run {
-                        Run::Seed(index, seed) => play(&scenarios[*index].script(*seed)),
-                        Run::Tape(_, script) => play(script),
+                        Run::Seed(index, seed) => {
+                            let scenario = &scenarios[*index];
+                            watched(format!("{}:{seed}", scenario.name), || play(&scenario.script(*seed)))
+                        }
+                        Run::Tape(path, script) => watched(path.display().to_string(), || play(script)),
                     };
                     let report = failure::with_place_of_panic(report);
                     if done.send((index, report, began.elapsed())).is_err() {
@@ -107,7 +111,8 @@ pub fn run(args: &Args) -> Result<bool> {
 
 /// The kept tapes.
 fn regressions() -> Result<Vec<Run>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/regressions");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = sources.parent().unwrap_or(sources).join("scenarios/regressions");
     let mut paths: Vec<PathBuf> = match std::fs::read_dir(&folder) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
         // Without the sources there are none.

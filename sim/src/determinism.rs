@@ -33,9 +33,9 @@ pub fn check(args: &Args) -> Result<bool> {
         println!("DIFFERENT  {line} here; in another process it has another hash");
         equal = false;
     }
-    let verdict =
-        if equal { "each the same twice here and once in another process" } else { "NOT deterministic" };
-    println!("{} runs: {verdict}", here.len());
+    let verdict = if equal { "each the same twice here and once elsewhere" } else { "NOT deterministic" };
+    let elsewhere = if args.against.is_some() { "in another build" } else { "in another process" };
+    println!("{} runs, elsewhere means {elsewhere}: {verdict}", here.len());
     Ok(equal)
 }
 

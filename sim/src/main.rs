@@ -9,6 +9,7 @@ mod failure;
 mod json;
 mod one;
 mod table;
+mod watchdog;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,7 @@ use headwater_scenarios::{Report, Script};
 use crate::args::{Args, scenario};
 use crate::batch::progress_bar;
 use crate::failure;
+use crate::watchdog::watched;
 
 /// Plays one run again, prints what came of it, and writes its page and its tape if asked to.
 pub fn replay(what: &str, args: &Args) -> Result<bool> {
@@ -24,9 +25,11 @@ pub fn replay(what: &str, args: &Args) -> Result<bool> {
         fs::write(path, "")
             .with_context(|| format!("--trace {}: this file cannot be written", path.display()))?;
     }
-    let report = on_a_thread(|| match &args.trace {
-        Some(path) => played_on_a_page(&script, path),
-        None => Ok(failure::with_place_of_panic(play(&script))),
+    let report = on_a_thread(|| {
+        watched(what.to_owned(), || match &args.trace {
+            Some(path) => played_on_a_page(&script, path),
+            None => Ok(failure::with_place_of_panic(play(&script))),
+        })
     })?;
     println!(
         "{}",
