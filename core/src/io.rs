@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::census::Census;
 use crate::event::Event;
+use crate::registry;
 use crate::time::{Deadline, Now};
 
 /// A stream connection (TCP).
@@ -20,6 +21,16 @@ pub struct ConnId(pub u64);
 /// An HTTP request that wants an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
+
+/// A command to a directory of streams that wants an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AskId(pub u64);
+
+/// A directory of streams outside the node: the place of its virtual host in [`Config::vhosts`].
+///
+/// [`Config::vhosts`]: crate::config::Config::vhosts
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreId(pub usize);
 
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +121,13 @@ pub enum Input {
         /// At least one.
         bytes: Bytes,
     },
+    /// A directory of streams answered, or did not. The driver bounds how long that takes.
+    Registry {
+        /// As in [`Output::Registry`].
+        ask: AskId,
+        /// What it said, or why it said nothing.
+        answer: Result<registry::Answer, registry::Failure>,
+    },
     /// An HTTP request, already parsed; headers and body are bounded by the driver.
     Request {
         /// Chosen by the driver; never used twice.
@@ -158,6 +176,16 @@ pub enum Output {
         conn: ConnId,
         /// Where to.
         to: Endpoint,
+    },
+    /// Ask a directory of streams. Commands to one directory are carried out in their order. Answered by
+    /// [`Input::Registry`].
+    Registry {
+        /// Chosen by the node; never used twice.
+        ask: AskId,
+        /// Which directory.
+        store: StoreId,
+        /// What to do.
+        command: registry::Command,
     },
     /// Answer a request.
     Respond {

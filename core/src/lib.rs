@@ -22,6 +22,7 @@ pub mod node;
 pub mod origin_map;
 pub mod publish;
 pub mod pull;
+pub mod registry;
 pub mod relay;
 #[cfg(test)]
 mod testing;

@@ -60,6 +60,7 @@ fn ask(host: &str, path: &str) -> Result<Endpoint, u16> {
     while let Some(output) = node.poll_output() {
         match output {
             Output::Open { to, .. } => return Ok(to),
+            Output::Registry { .. } => {}
             Output::Respond { response, .. } => return Err(response.status().as_u16()),
             Output::Close { .. } | Output::Event(_) | Output::Write { .. } => {}
         }

@@ -33,6 +33,7 @@ fn config() -> Config {
         hosts: vec![HostPattern("*".to_owned())],
         pull: PullProperties::default(),
         origins: Vec::new(),
+        store: None,
         applications: vec![app],
         template: None,
     };
@@ -78,6 +79,7 @@ impl Stage {
                     Output::Event(Event::PartReady { track, msn, part, .. }) => {
                         self.parts.push((track, msn, part))
                     }
+                    Output::Registry { .. } => {}
                     Output::Respond { response, .. } => self.answers.push_back(response),
                     Output::Close { .. } | Output::Event(_) | Output::Open { .. } => {}
                 }

@@ -441,6 +441,8 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
             Output::Close { conn, how } => self.close(conn, how),
             Output::Event(event) => (self.events)(now, event),
             Output::Open { conn, to } => self.open(conn, to),
+            // The node waits for an answer for a bounded time.
+            Output::Registry { .. } => {}
             Output::Respond { id, response } => {
                 if let Some(answer) = self.requests.remove(&id) {
                     // Fails when the asker has gone in this very turn; then nobody misses it.

@@ -441,7 +441,10 @@ impl Machine for Encoder {
                 self.outbox.extend(conns.map(|conn| Output::Close { conn, how: Close::Flush }));
                 self.outlets.clear();
             }
-            Input::Accepted { .. } | Input::Request { .. } | Input::RequestGone { .. } => {}
+            Input::Accepted { .. }
+            | Input::Registry { .. }
+            | Input::Request { .. }
+            | Input::RequestGone { .. } => {}
         }
         self.settle(now);
     }

@@ -790,6 +790,8 @@ impl World {
                 self.note(id, What::Event(event));
             }
             Output::Open { conn, to } => self.open(id, conn, &to),
+            // See `redis::WithStore`.
+            Output::Registry { .. } => panic!("a machine that asks a directory runs behind its client"),
             Output::Respond { id: request, response } => self.http_respond(id, request, response),
             Output::Write { conn, bytes } => {
                 let Some(end) = self.hosts[id.index()].conns.get(&conn).copied() else { return };

@@ -97,6 +97,7 @@ fn virtual_host(node: &Node, defaults: &CrossDomains, report: &mut Report) -> Vi
         hosts: names.map(|it| it.texts("Name")).unwrap_or_default().into_iter().map(HostPattern).collect(),
         pull: node.find("Origins/Properties").map(|it| pull_properties(it, report)).unwrap_or_default(),
         origins: Vec::new(),
+        store: None,
         applications: Vec::new(),
         template: None,
     };

@@ -23,8 +23,9 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, Kind, Severity};
 pub use environment::Environment;
 pub use model::{
-    Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, OvtProvider, Providers,
-    Publishers, RtmpProvider, TimestampMode, VirtualHost,
+    Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, OriginMapStore,
+    OvtProvider, Providers, Publishers, RedisServer, RedisServers, RedisTls, RtmpProvider, Secret,
+    StorePlace, TimestampMode, VirtualHost,
 };
 
 use diagnostic::Report;

@@ -1,9 +1,12 @@
 //! What a node is told to be.
 
+use core::fmt;
 use core::time::Duration;
 
+use crate::io::{Endpoint, StoreId};
 use crate::media::Playlist;
 use crate::origin_map::{OriginRule, PullProperties};
+use crate::registry::redis::Schema;
 
 use super::glob;
 
@@ -24,6 +27,20 @@ impl Config {
     pub fn vhost_for(&self, host: &str) -> Option<&VirtualHost> {
         let name = without_port(host);
         self.vhosts.iter().find(|vhost| vhost.hosts.iter().any(|pattern| pattern.matches(name)))
+    }
+
+    /// The directories of streams that are outside the process, and how their keys are written.
+    pub fn stores(&self) -> impl Iterator<Item = (StoreId, &RedisServer, Schema)> {
+        self.vhosts.iter().enumerate().filter_map(|(index, vhost)| {
+            let store = vhost.store.as_ref()?;
+            let StorePlace::Redis(redis) = &store.place else { return None };
+            let schema = Schema {
+                prefix: redis.key_prefix.clone(),
+                plain: store.plain_keys,
+                one_stream_per_call: matches!(redis.servers, RedisServers::Cluster(_)),
+            };
+            Some((StoreId(index), redis, schema))
+        })
     }
 }
 
@@ -63,6 +80,92 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// `OriginMapStore`: the directory in which origins announce their streams and edges find them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginMapStore {
+    /// Where it is.
+    pub place: StorePlace,
+    /// `OriginHostName`: the host in the URLs under which streams are announced; without it nothing is announced.
+    pub origin_host: Option<String>,
+    /// `PlainKeys`: whether OvenMediaEngine's keys are written beside our own.
+    pub plain_keys: bool,
+}
+
+/// Where a directory of streams is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorePlace {
+    /// `Embedded`: in this process.
+    Embedded,
+    /// `RedisServer`.
+    Redis(RedisServer),
+}
+
+/// `OriginMapStore/RedisServer`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisServer {
+    /// Which servers, and what they are to each other.
+    pub servers: RedisServers,
+    /// `User`, or the user of the URL; without one, Redis's default user.
+    pub user: Option<String>,
+    /// `Auth`, or the password of the URL.
+    pub password: Option<Secret>,
+    /// `Database`, or the path of the URL.
+    pub database: u32,
+    /// `KeyPrefix`: what stands before every key.
+    pub key_prefix: String,
+    /// Whether connections are encrypted, and whom they trust.
+    pub tls: Option<RedisTls>,
+    /// `ConnectTimeout`.
+    pub connect_timeout: Duration,
+    /// `CommandTimeout`.
+    pub command_timeout: Duration,
+}
+
+/// The servers of a Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisServers {
+    /// One.
+    Single(Endpoint),
+    /// Some nodes of a Redis Cluster, from which the others are learned.
+    Cluster(Vec<Endpoint>),
+    /// Sentinels, who know which server is the master.
+    Sentinel {
+        /// Where they are.
+        sentinels: Vec<Endpoint>,
+        /// The name under which they watch the master.
+        master: String,
+    },
+}
+
+/// `rediss://`, or `RedisServer/TLS`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedisTls {
+    /// `CAPath`: a file of certificates in PEM that are trusted instead of those of the system.
+    pub ca_path: Option<String>,
+}
+
+/// A password. It is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Something that must not be shown.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// What it is, for the one that it is meant for.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// One virtual host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VirtualHost {
@@ -74,6 +177,8 @@ pub struct VirtualHost {
     pub pull: PullProperties,
     /// `Origins/Origin`, in order.
     pub origins: Vec<OriginRule>,
+    /// `OriginMapStore`.
+    pub store: Option<OriginMapStore>,
     /// `Applications/Application` with a name.
     pub applications: Vec<Application>,
     /// The application named `*`: the template for those that no one configured.
@@ -242,6 +347,7 @@ mod tests {
             hosts: hosts.iter().map(|it| HostPattern(it.to_string())).collect(),
             pull: PullProperties::default(),
             origins: Vec::new(),
+            store: None,
             applications: Vec::new(),
             template: None,
         }

@@ -178,6 +178,8 @@ impl Machine for Node {
             Input::Command(Command::Shutdown) => self.shut_down(now),
             Input::Opened { conn } => self.pull_opened(now, conn),
             Input::Received { conn, bytes } => self.received(now, conn, bytes),
+            // A node that asks nothing is answered nothing.
+            Input::Registry { .. } => {}
             Input::Request { id, request, .. } => self.requested(now, id, &request),
             Input::RequestGone { id } => self.request_gone(id),
             Input::Sent { conn, bytes } => self.sent(now, conn, bytes),

@@ -10,10 +10,11 @@ use crate::config::{
     Application, Listeners, LlHls, OvtProvider, Providers, Publishers, RtmpProvider, TimestampMode,
     VirtualHost,
 };
-use crate::io::Endpoint;
+use crate::io::{AskId, Endpoint, StoreId};
 use crate::limits;
 use crate::media::StreamInfo;
 use crate::origin_map::{OriginRule, PullProperties};
+use crate::registry::Command as StoreCommand;
 use crate::testing::{Manner, Origin, at, frame, stream, video};
 use crate::wire::flv::{Tag, TagKind, tags};
 use crate::wire::ovt::{Client as OvtClient, ClientEvent};
@@ -53,6 +54,7 @@ fn config(applications: Vec<Application>, origins: Vec<OriginRule>) -> Config {
         hosts: vec![crate::config::HostPattern("*".to_owned())],
         pull: PullProperties { unused_timeout: Duration::from_secs(10), ..PullProperties::default() },
         origins,
+        store: None,
         applications,
         template: None,
     };
@@ -81,6 +83,8 @@ struct Bench {
     written: BTreeMap<ConnId, Vec<Bytes>>,
     answers: BTreeMap<RequestId, u16>,
     events: Vec<Event>,
+    /// What directories were asked.
+    commands: Vec<(AskId, StoreId, StoreCommand)>,
 }
 
 impl Bench {
@@ -95,6 +99,7 @@ impl Bench {
             written: BTreeMap::new(),
             answers: BTreeMap::new(),
             events: Vec::new(),
+            commands: Vec::new(),
         }
     }
 
@@ -109,6 +114,7 @@ impl Bench {
                 Output::Close { conn, how } => self.closed.push((conn, how)),
                 Output::Event(event) => self.events.push(event),
                 Output::Open { conn, to } => self.opened.push((conn, to)),
+                Output::Registry { ask, store, command } => self.commands.push((ask, store, command)),
                 Output::Respond { id, response } => {
                     let twice = self.answers.insert(id, response.status().as_u16());
                     assert_eq!(twice, None, "{id:?} was answered twice");

@@ -464,6 +464,7 @@ impl World {
                     let server = Server::new(self.now.mono);
                     self.add(conn, Peer::Origin { server, next: 0, sequence: 0, playing: false }, false);
                 }
+                Output::Registry { .. } => unreachable!("no directory is configured"),
                 Output::Respond { id, response } => {
                     let place = self.waiting.iter().position(|waiting| *waiting == id);
                     self.waiting.swap_remove(place.expect("an answer to a question, and only one"));
