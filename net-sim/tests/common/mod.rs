@@ -141,7 +141,7 @@ impl Machine for Tester {
             Input::Sent { bytes, .. } => Heard1::Sent(bytes),
             Input::Closed { reason, .. } => Heard1::Closed(reason),
             Input::Command(_) => Heard1::Command,
-            Input::Request { .. } | Input::RequestGone { .. } => return,
+            Input::Registry { .. } | Input::Request { .. } | Input::RequestGone { .. } => return,
         };
         self.log.borrow_mut().inputs.push((now, heard));
     }
