@@ -38,6 +38,10 @@ pub struct Census {
     pub window_bytes: usize,
     /// Fingerprints of access units, and boundaries of segments.
     pub marks: usize,
+    /// Streams that are announced in a directory, or are to be.
+    pub announced_streams: usize,
+    /// Streams of which a directory is asked where they are.
+    pub watched_routes: usize,
     /// Streams that no origin had a moment ago. They stay: the memory is bounded by
     /// [`ABSENT_STREAMS_MAX`](crate::limits::ABSENT_STREAMS_MAX) and tidied up when the next one is remembered.
     pub absent_streams: usize,
@@ -66,6 +70,8 @@ impl Census {
             ("bytes of history", self.history_bytes),
             ("bytes in windows", self.window_bytes),
             ("marks", self.marks),
+            ("announced streams", self.announced_streams),
+            ("watched routes", self.watched_routes),
         ]
         .into_iter()
         .filter(|(_, count)| *count > 0)

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::fmt;
 
 use crate::io::{CloseReason, ConnId};
+use crate::registry::Epoch;
 use crate::time::Time;
 
 /// The name of a stream on a node: virtual host, application, stream.
@@ -141,6 +142,57 @@ pub enum Event {
         /// When.
         at: Time,
     },
+    /// A directory of streams does not answer, or refuses.
+    StoreAway {
+        /// Whose: the virtual host.
+        vhost: String,
+        /// Why, without any password.
+        why: String,
+    },
+    /// A directory of streams answers again.
+    StoreBack {
+        /// Whose: the virtual host.
+        vhost: String,
+        /// How long it did not.
+        after: Duration,
+    },
+    /// A stream of this server is the one that the directory leads to.
+    StreamAnnounced {
+        /// The stream.
+        key: StreamKey,
+        /// Its reign.
+        epoch: Epoch,
+    },
+    /// A stream of this server is no longer the one that the directory leads to, or may not be.
+    StreamDisowned {
+        /// The stream.
+        key: StreamKey,
+    },
+    /// A stream of this server is somebody else's in the directory; this server waits in line.
+    StreamWaits {
+        /// The stream.
+        key: StreamKey,
+        /// Whose it is; `None` if the owner knows no leases, as OvenMediaEngine.
+        epoch: Option<Epoch>,
+        /// Where.
+        url: String,
+    },
+    /// The directory leads to another place than before, or into another epoch.
+    RouteFollowed {
+        /// The stream.
+        key: StreamKey,
+        /// The owner's reign; `None` if the owner knows no leases.
+        epoch: Option<Epoch>,
+        /// Where.
+        url: String,
+    },
+    /// What the directory says of a stream cannot be used.
+    RouteUnusable {
+        /// The stream.
+        key: StreamKey,
+        /// Why, and what to do.
+        why: String,
+    },
     /// Something that the operator should know about a stream (a key-frame interval that does not fit, ...).
     StreamWarning {
         /// The stream.
@@ -170,6 +222,9 @@ impl Event {
             | Event::PublishRefused { .. }
             | Event::PullLost { .. }
             | Event::RelaySkipped { .. }
+            | Event::RouteUnusable { .. }
+            | Event::StoreAway { .. }
+            | Event::StreamDisowned { .. }
             | Event::StreamWarning { .. } => Severity::Warn,
             Event::PublishStarted { .. }
             | Event::PublishEnded { .. }
@@ -177,7 +232,11 @@ impl Event {
             | Event::PullPlaying { .. }
             | Event::PullEnded { .. }
             | Event::RelayStarted { .. }
-            | Event::RelayEnded { .. } => Severity::Info,
+            | Event::RelayEnded { .. }
+            | Event::RouteFollowed { .. }
+            | Event::StoreBack { .. }
+            | Event::StreamAnnounced { .. }
+            | Event::StreamWaits { .. } => Severity::Info,
         }
     }
 }

@@ -269,3 +269,13 @@ pub const HLS_GAP_SEGMENTS_MAX: usize = 16_384;
 
 /// Events of a packager that nobody has polled yet; the oldest are dropped.
 pub const HLS_EVENTS_MAX: usize = 65_536;
+
+/// Streams whose place in a directory, and whose greatest epoch, an edge remembers.
+pub const ROUTES_KNOWN_MAX: usize = 20_000;
+
+/// How long an edge waits for a stream to move when the origin that the directory names cannot be reached: an owner is
+/// dead after 3 s, and who waits for its place has it within a second.
+pub const MOVE_PATIENCE: Duration = Duration::from_secs(8);
+
+/// How often it looks meanwhile.
+pub const MOVE_PAUSE: Duration = Duration::from_millis(300);

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use headwater_core::event::{Event, Severity};
 use headwater_core::io::CloseReason;
+use headwater_core::registry::Epoch;
 use headwater_core::time::Now;
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -91,12 +92,31 @@ pub fn event(_: Now, event: &Event) {
             write!("relay_skipped", stream = %key, conn = conn.0, packets)
         }
         Event::RelayStarted { key, conn } => write!("relay_started", stream = %key, conn = conn.0),
+        Event::RouteFollowed { key, epoch, url } => {
+            write!("route_followed", stream = %key, epoch = epoch_text(epoch.as_ref()), url)
+        }
+        Event::RouteUnusable { key, why } => write!("route_unusable", stream = %key, why),
+        Event::StoreAway { vhost, why } => write!("store_away", vhost, why),
+        Event::StoreBack { vhost, after } => {
+            let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+            write!("store_back", vhost, after_ms)
+        }
+        Event::StreamAnnounced { key, epoch } => write!("stream_announced", stream = %key, epoch = %epoch),
+        Event::StreamDisowned { key } => write!("stream_disowned", stream = %key),
+        Event::StreamWaits { key, epoch, url } => {
+            write!("stream_waits", stream = %key, epoch = epoch_text(epoch.as_ref()), url)
+        }
         Event::StreamWarning { key, what } => write!("stream_warning", stream = %key, what),
     }
 }
 
 /// The target of the machine's events; lines of the driver itself have their module's name.
 const TARGET: &str = "headwater";
+
+/// Who knows no leases has no epoch.
+fn epoch_text(epoch: Option<&Epoch>) -> String {
+    epoch.map_or_else(|| "none".to_owned(), Epoch::to_string)
+}
 
 fn reason_name(reason: CloseReason) -> &'static str {
     match reason {

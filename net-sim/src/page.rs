@@ -603,6 +603,18 @@ fn event_words(event: &Event) -> (String, String) {
             format!("{key} track {track} segment {msn} part {part}")
         }
         Event::ConnectionLost { conn, reason, .. } => format!("connection {}: {reason:?}", conn.0),
+        Event::RouteFollowed { key, epoch: Some(epoch), url }
+        | Event::StreamWaits { key, epoch: Some(epoch), url } => {
+            format!("{key} at {url} in epoch {epoch}")
+        }
+        Event::RouteFollowed { key, epoch: None, url } | Event::StreamWaits { key, epoch: None, url } => {
+            format!("{key} at {url}")
+        }
+        Event::RouteUnusable { key, why } => format!("{key}: {why}"),
+        Event::StoreAway { vhost, why } => format!("{vhost}: {why}"),
+        Event::StoreBack { vhost, after } => format!("{vhost} after {}", milliseconds(micros(*after))),
+        Event::StreamAnnounced { key, epoch } => format!("{key} in epoch {epoch}"),
+        Event::StreamDisowned { key } => key.to_string(),
         Event::StreamWarning { key, what } => format!("{key}: {what}"),
     };
     (debug[..end].to_owned(), detail)

@@ -29,6 +29,10 @@ impl Node {
         for stream in self.streams.values() {
             stream.count(&mut census);
         }
+        for directory in self.directories.values() {
+            directory.announcer.count(&mut census);
+            directory.resolver.count(&mut census);
+        }
         census.waiting_requests = census.waiting_requests.max(self.parked.len());
         census
     }

@@ -7,10 +7,12 @@
 //! * [`publishing`] and [`pulling`]: where media comes from. Both end in `Node::deliver`.
 //! * [`stream`]: a stream between its source and its takers.
 //! * [`relaying`] and [`viewing`]: where media goes, over OVT and over HTTP.
+//! * [`directory`]: what is said to others of the streams here, and asked of those that are not.
 //!
 //! No protocol is spoken here, and nothing here assumes that this is the only node of its process.
 
 mod census;
+mod directory;
 mod memory;
 mod publishing;
 mod pulling;
@@ -30,8 +32,9 @@ use bytes::Bytes;
 use crate::census::Census;
 use crate::config::Config;
 use crate::event::{Event, StreamKey};
-use crate::io::{Close, CloseReason, Command, ConnId, Input, Machine, Output, RequestId, Service};
+use crate::io::{Close, CloseReason, Command, ConnId, Input, Machine, Output, RequestId, Service, StoreId};
 use crate::time::{Deadline, Now};
+use directory::Directory;
 use memory::{Absent, Ended};
 use publishing::Publisher;
 use relaying::Client;
@@ -52,11 +55,13 @@ pub struct Node {
     starting: BTreeSet<StreamId>,
     /// The streams on which requests wait.
     parked: BTreeMap<RequestId, StreamId>,
+    directories: BTreeMap<StoreId, Directory>,
     absent: Absent,
     ended: Ended,
     timers: Timers<Child>,
     next_stream: u64,
     next_conn: u64,
+    next_ask: u64,
     closing: bool,
     out: VecDeque<Output>,
 }
@@ -65,16 +70,24 @@ pub struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Child {
     Client(ConnId),
+    Directory(StoreId),
     Publisher(ConnId),
     Stream(StreamId),
 }
 
 impl Node {
     /// A node that has heard nothing yet. `seed` is the only source of its randomness.
-    pub fn new(config: Config, seed: u64, _now: Now) -> Node {
+    pub fn new(config: Config, seed: u64, now: Now) -> Node {
         let mut rng = fastrand::Rng::with_seed(seed);
+        let server_id = server_id(&config.name, &mut rng);
+        let directories = config.vhosts.iter().enumerate().filter_map(|(index, vhost)| {
+            let directory = Directory::new(vhost, config.listeners.ovt, &mut rng, now)?;
+            Some((StoreId(index), directory))
+        });
+        let directories = directories.collect();
         Node {
-            server_id: server_id(&config.name, &mut rng),
+            server_id,
+            directories,
             config,
             rng,
             publishers: BTreeMap::new(),
@@ -89,6 +102,7 @@ impl Node {
             timers: Timers::new(),
             next_stream: 0,
             next_conn: 0,
+            next_ask: 0,
             closing: false,
             out: VecDeque::new(),
         }
@@ -178,8 +192,7 @@ impl Machine for Node {
             Input::Command(Command::Shutdown) => self.shut_down(now),
             Input::Opened { conn } => self.pull_opened(now, conn),
             Input::Received { conn, bytes } => self.received(now, conn, bytes),
-            // A node that asks nothing is answered nothing.
-            Input::Registry { .. } => {}
+            Input::Registry { ask, answer } => self.directory_answered(now, ask, answer),
             Input::Request { id, request, .. } => self.requested(now, id, &request),
             Input::RequestGone { id } => self.request_gone(id),
             Input::Sent { conn, bytes } => self.sent(now, conn, bytes),
@@ -192,6 +205,7 @@ impl Machine for Node {
             let Some(child) = self.timers.pop_due(now.mono) else { return };
             match child {
                 Child::Client(conn) => self.client_timeout(now, conn),
+                Child::Directory(store) => self.directory_timeout(now, store),
                 Child::Publisher(conn) => self.publisher_timeout(now, conn),
                 Child::Stream(id) => self.stream_timeout(now, id),
             }

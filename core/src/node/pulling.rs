@@ -23,6 +23,8 @@ pub(super) enum Pulling {
     Absent,
     /// The node has no room.
     Overloaded,
+    /// Nobody can say where it is.
+    Unreachable,
 }
 
 impl Node {
@@ -44,12 +46,12 @@ impl Node {
         };
         let Some(app) = vhost.application(&key.app) else { return Pulling::Absent };
         let Some(provider) = &app.providers.ovt else { return Pulling::Absent };
-        let Some(found) = origin_map::resolve(&vhost.origins, &key.app, &key.stream, query) else {
-            return Pulling::Absent;
-        };
-        let urls: Vec<Url> =
-            found.urls.iter().filter_map(|url| Url::parse(url).ok()).filter(is_ovt).collect();
-        if urls.is_empty() {
+        let found = origin_map::resolve(&vhost.origins, &key.app, &key.stream, query);
+        let rule = found.as_ref().map(|found| found.rule);
+        let urls = found.iter().flat_map(|found| &found.urls);
+        let urls: Vec<Url> = urls.filter_map(|url| Url::parse(url).ok()).filter(is_ovt).collect();
+        let directory = vhost.store.is_some();
+        if urls.is_empty() && !directory {
             return Pulling::Absent;
         }
         if self.streams.len() >= STREAMS_MAX || self.starting.len() >= STARTING_PULLS_MAX {
@@ -58,17 +60,19 @@ impl Node {
         via.push(self.mark(&key));
         let plan = Plan {
             urls,
+            directory,
             via,
             properties: vhost.pull.clone(),
-            persistent: found.rule.persistent,
-            failback: found.rule.failback,
+            persistent: rule.is_some_and(|rule| rule.persistent),
+            failback: rule.is_some_and(|rule| rule.failback),
             timestamps: provider.timestamps,
         };
         let pull = Pull::start(now, key.clone(), plan, self.rng.u64(..));
         let id = self.add_stream(now, key, app, Source::Pull(Box::new(pull)));
         self.starting.insert(id);
         self.pull_settle(now, id);
-        Pulling::Started(id)
+        // With a directory that is known to be away, or that is here, it may be over already.
+        if self.streams.contains_key(&id) { Pulling::Started(id) } else { Pulling::Unreachable }
     }
 
     pub(super) fn pull_opened(&mut self, now: Now, conn: ConnId) {
@@ -109,7 +113,7 @@ impl Node {
     }
 
     /// Does what a pull wants, and delivers what it has, until it is quiet.
-    fn pull_settle(&mut self, now: Now, id: StreamId) {
+    pub(super) fn pull_settle(&mut self, now: Now, id: StreamId) {
         while let Some(output) = self.pull_mut(id).and_then(Pull::poll_output) {
             match output {
                 pull::Output::Close(conn, how) => {
@@ -128,6 +132,7 @@ impl Node {
                 }
                 pull::Output::Over { over, why } => return self.pull_over(now, id, over, &why),
                 pull::Output::Packet(packet) => self.deliver(now, id, &packet),
+                pull::Output::Resolve => self.resolve(now, id),
                 pull::Output::Write(conn, bytes) => self.write(conn, bytes),
             }
         }
@@ -155,7 +160,8 @@ impl Node {
                 pull::Output::Info(..)
                 | pull::Output::Open(_)
                 | pull::Output::Over { .. }
-                | pull::Output::Packet(_) => {}
+                | pull::Output::Packet(_)
+                | pull::Output::Resolve => {}
             }
         }
     }

@@ -183,7 +183,7 @@ impl Node {
             Some(stream) => stream,
             None => match self.start_pull(now, key.clone(), target.query(), via) {
                 Pulling::Started(stream) => stream,
-                Pulling::Absent => {
+                Pulling::Absent | Pulling::Unreachable => {
                     return self.no_such_stream(now, conn, Application::Describe, id, &key);
                 }
                 Pulling::Overloaded => return self.not_started(now, conn, id, &key),

@@ -239,6 +239,12 @@ impl Node {
         live: Option<Timestamp>,
     ) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        let announced = match stream.source {
+            Source::Publisher(_) if stream.info.is_none() && stream.app.publishers.ovt => {
+                Some(stream.key.clone())
+            }
+            Source::Publisher(_) | Source::Pull(_) => None,
+        };
         let is_new = stream.describe(now, info, live);
         self.starting.remove(&id);
         if is_new {
@@ -246,6 +252,9 @@ impl Node {
         }
         self.answer_describes(now, id);
         self.packager_events(now, id);
+        if let Some(key) = announced {
+            self.announce(now, &key);
+        }
     }
 
     /// The next packet of a stream, on its way to everybody who takes it.
@@ -350,11 +359,13 @@ impl Node {
                 if let Some(publisher) = self.publishers.get_mut(conn) {
                     publisher.stream = None;
                 }
+                self.withdraw(now, &stream.key);
                 self.event(Event::PublishEnded { key: stream.key, why: why.to_owned() });
             }
             Source::Pull(pull) => {
                 pull.stop(now);
                 self.pull_outputs_after_end(pull);
+                self.resolve_no_more(now, &stream.key);
                 self.event(Event::PullEnded { key: stream.key, why: why.to_owned() });
             }
         }

@@ -180,6 +180,7 @@ impl Node {
                     Pulling::Started(id) => return self.answer(now, request, id, asked, None),
                     Pulling::Absent => Failure::NotFound,
                     Pulling::Overloaded => Failure::Overloaded,
+                    Pulling::Unreachable => Failure::Unreachable,
                 },
                 false => Failure::NotFound,
             };

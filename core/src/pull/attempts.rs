@@ -67,6 +67,11 @@ impl Attempts {
         }
     }
 
+    /// The attempts at `urls` other origins.
+    pub(super) fn elsewhere(&self, urls: usize) -> Attempts {
+        Attempts { played: self.played, ..Attempts::new(urls, self.retry_count) }
+    }
+
     /// The origin to try.
     pub(super) fn current(&self) -> usize {
         self.current

@@ -24,6 +24,7 @@ use crate::io::{Close, CloseReason, ConnId, Endpoint};
 use crate::limits;
 use crate::media::{Packet, StreamInfo, Timestamp};
 use crate::origin_map::PullProperties;
+use crate::registry::resolver::Unresolved;
 use crate::time::{Deadline, Now, Time, soonest};
 use crate::timeline::{Passed, Timeline};
 use crate::url::Url;
@@ -35,8 +36,10 @@ pub use link::main_track;
 /// How a stream is to be pulled.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The origins, the preferred one first; at least one.
+    /// The origins, the preferred one first; none if only the directory knows.
     pub urls: Vec<Url>,
+    /// Whether there is a directory to ask when there is no URL, or when they all fail.
+    pub directory: bool,
     /// Timeouts and counts.
     pub properties: PullProperties,
     /// Never leave an origin because it is silent.
@@ -70,6 +73,8 @@ pub enum Output {
     },
     /// The next packet, placed on the timeline.
     Packet(Packet),
+    /// Ask the directory where the stream is; answered by [`Pull::resolved`].
+    Resolve,
     /// Send bytes.
     Write(ConnId, Bytes),
 }
@@ -97,6 +102,9 @@ pub struct Pull {
     /// The wait before the next attempt.
     retry_at: Option<Time>,
     next_failback: Time,
+    /// What the directory has to do with it.
+    directory: Directory,
+    started: Time,
     /// Why the last try to go back failed, as the operator was told; it is not said again and again.
     failback_failure: Option<String>,
     /// Request ids go on over reconnects (reference: OVT trap 18).
@@ -104,8 +112,19 @@ pub struct Pull {
     out: VecDeque<Output>,
 }
 
+/// What a pull knows of the directory.
+#[derive(Debug, Default)]
+struct Directory {
+    /// An answer is waited for.
+    asked: bool,
+    /// The URLs are what it said last.
+    decides: bool,
+    /// What is given up unless it knows better.
+    last_resort: Option<(Over, String)>,
+}
+
 impl Pull {
-    /// Starts to pull: the first connection is asked for at once. `seed` draws the jitter of retries.
+    /// Starts to pull: the first connection, or the directory, is asked for at once. `seed` draws the jitter of retries.
     pub fn start(now: Now, key: StreamKey, plan: Plan, seed: u64) -> Pull {
         let mut pull = Pull {
             attempts: Attempts::new(plan.urls.len(), plan.properties.retry_count),
@@ -115,6 +134,8 @@ impl Pull {
             rng: fastrand::Rng::with_seed(seed),
             key,
             plan,
+            directory: Directory::default(),
+            started: now.mono,
             info: None,
             active: None,
             candidate: None,
@@ -122,7 +143,11 @@ impl Pull {
             next_id: 1,
             out: VecDeque::new(),
         };
-        pull.dial(now, pull.attempts.current());
+        if pull.plan.urls.is_empty() {
+            pull.resolve();
+        } else {
+            pull.dial(now, pull.attempts.current());
+        }
         pull
     }
 
@@ -166,6 +191,35 @@ impl Pull {
             link.closed(reason);
         }
         self.settle(now);
+    }
+
+    /// The directory has said where the stream is; also unasked, when it has moved. An origin that the directory does
+    /// not name any more is left at once, though it may still deliver: its reign is over.
+    pub fn resolved(&mut self, now: Now, places: Result<Vec<Url>, Unresolved>) {
+        self.directory.asked = false;
+        let last_resort = self.directory.last_resort.take();
+        match places {
+            Ok(urls) if self.directory.decides && urls == self.plan.urls => {
+                if let Some((over, why)) = last_resort {
+                    self.wait_for_a_move(now, over, why);
+                }
+            }
+            // As long as a rule's origin plays, the directory is not needed.
+            Ok(_) if !self.directory.decides && self.active.is_some() => {}
+            Ok(urls) => self.follow(now, urls),
+            Err(unresolved) => {
+                let nothing = self.plan.urls.is_empty().then(|| no_place(unresolved));
+                if let Some((over, why)) = last_resort.or(nothing) {
+                    self.out.push_back(Output::Over { over, why });
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Whether the URLs are those of the directory, so that it is to tell when they change.
+    pub fn follows_directory(&self) -> bool {
+        self.directory.decides
     }
 
     /// A deadline has come.
@@ -380,10 +434,68 @@ impl Pull {
 
     fn obey(&mut self, now: Now, verdict: Verdict, why: String) {
         match verdict {
-            Verdict::GiveUp(over) => self.out.push_back(Output::Over { over, why }),
+            Verdict::GiveUp(over) if self.plan.directory => {
+                self.directory.last_resort = Some((over, why));
+                return self.resolve();
+            }
+            Verdict::GiveUp(over) => return self.out.push_back(Output::Over { over, why }),
             Verdict::Now => self.dial(now, self.attempts.current()),
             Verdict::After(pause) => self.retry_at = Some(now.mono + pause),
         }
+        // The stream may have moved. A rule's origins are tried in turn before that is asked.
+        if self.directory.decides || (self.plan.directory && matches!(verdict, Verdict::After(_))) {
+            self.resolve();
+        }
+    }
+
+    fn resolve(&mut self) {
+        if !self.directory.asked {
+            self.directory.asked = true;
+            self.out.push_back(Output::Resolve);
+        }
+    }
+
+    /// Goes where the directory says.
+    fn follow(&mut self, now: Now, urls: Vec<Url>) {
+        self.directory.decides = true;
+        self.plan.failback = false;
+        let before = core::mem::replace(&mut self.plan.urls, urls);
+        self.attempts = self.attempts.elsewhere(self.plan.urls.len());
+        let place = |link: &Link| {
+            let url = before.get(link.index)?;
+            self.plan.urls.iter().position(|other| other == url)
+        };
+        let (active, candidate) = (self.active.as_ref().map(place), self.candidate.as_ref().map(place));
+        if let (Some(None), Some(link)) = (candidate, self.candidate.take_if(|_| candidate == Some(None))) {
+            self.hang_up(now, link);
+        }
+        if let (Some(None), Some(link)) = (active, self.active.take_if(|_| active == Some(None))) {
+            let url = before.get(link.index).map(Url::to_string).unwrap_or_default();
+            let why = format!("the directory says that the stream is at {} now", self.url_of(0));
+            self.event(Event::PullLost { key: self.key.clone(), url, why });
+            self.hang_up(now, link);
+        }
+        for (link, index) in [(&mut self.active, active), (&mut self.candidate, candidate)] {
+            if let (Some(link), Some(Some(index))) = (link, index) {
+                link.index = index;
+            }
+        }
+        self.retry_at = None;
+        if self.active.is_none() && self.candidate.is_none() {
+            self.dial(now, 0);
+        }
+    }
+
+    /// The directory still names an origin that cannot be reached. If it is dead, another will take its place soon.
+    fn wait_for_a_move(&mut self, now: Now, over: Over, why: String) {
+        let (waited, patience) = match self.timeline.last_passed() {
+            Some(last) => (now.mono.since(last), limits::RESUME_BUDGET),
+            None => (now.mono.since(self.started), limits::MOVE_PATIENCE),
+        };
+        if over == Over::Absent || waited >= patience {
+            return self.out.push_back(Output::Over { over, why });
+        }
+        self.retry_at = Some(now.mono + limits::MOVE_PAUSE);
     }
 
     fn silent_for(&self, now: Now) -> Option<Duration> {
@@ -426,6 +538,17 @@ impl Pull {
 
     fn event(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
+    }
+}
+
+/// Why a stream is given up of which the directory knows nothing.
+fn no_place(unresolved: Unresolved) -> (Over, String) {
+    match unresolved {
+        Unresolved::Absent => (Over::Absent, "nobody has announced it".to_owned()),
+        Unresolved::Away => (Over::Unreachable, "the directory of streams is away".to_owned()),
+        Unresolved::Unusable => {
+            (Over::Unreachable, "what the directory says of it cannot be used".to_owned())
+        }
     }
 }
 

@@ -41,15 +41,28 @@ struct Bench {
     infos: Vec<StreamInfo>,
     packets: Vec<(u64, Packet)>,
     over: Option<(u64, Over)>,
+    /// What the directory says, and when it was asked.
+    places: Result<Vec<Url>, Unresolved>,
+    resolves: Vec<u64>,
 }
 
 const STEP_MS: u64 = 10;
 const FRAME_MS: u64 = 40;
 
-fn plan(hosts: &[&str]) -> Plan {
+fn urls(hosts: &[&str]) -> Vec<Url> {
     let url = |host: &&str| Url::parse(&format!("ovt://{host}:9000/app/stream?token=1")).expect("a URL");
+    hosts.iter().map(url).collect()
+}
+
+/// A plan that knows nothing but the directory.
+fn ask() -> Plan {
+    Plan { directory: true, ..plan(&[]) }
+}
+
+fn plan(hosts: &[&str]) -> Plan {
     Plan {
-        urls: hosts.iter().map(url).collect(),
+        urls: urls(hosts),
+        directory: false,
         properties: PullProperties::default(),
         persistent: false,
         failback: false,
@@ -61,6 +74,11 @@ fn plan(hosts: &[&str]) -> Plan {
 impl Bench {
     /// The streams of the hosts have been there for five seconds when the pull starts.
     fn new(plan: Plan, doors: &[(&'static str, Door)]) -> Bench {
+        Bench::finding(Err(Unresolved::Absent), plan, doors)
+    }
+
+    /// The same, with a directory that says `places`.
+    fn finding(places: Result<Vec<Url>, Unresolved>, plan: Plan, doors: &[(&'static str, Door)]) -> Bench {
         let key = StreamKey { vhost: "default".into(), app: "app".into(), stream: "stream".into() };
         let host = |(name, door): &(&'static str, Door)| {
             let info = stream(name, vec![video(0)]);
@@ -78,9 +96,19 @@ impl Bench {
             infos: Vec::new(),
             packets: Vec::new(),
             over: None,
+            places,
+            resolves: Vec::new(),
         };
         bench.settle();
         bench
+    }
+
+    /// The directory says unasked that the stream is elsewhere.
+    fn moves(&mut self, hosts: &[&str]) -> &mut Self {
+        self.places = Ok(urls(hosts));
+        self.pull.resolved(self.now(), self.places.clone());
+        self.settle();
+        self
     }
 
     fn now(&self) -> Now {
@@ -161,6 +189,11 @@ impl Bench {
                 self.over = Some((self.ms, over));
             }
             Output::Packet(packet) => self.packets.push((self.ms, packet)),
+            Output::Resolve => {
+                self.resolves.push(self.ms);
+                let places = self.places.clone();
+                self.pull.resolved(self.now(), places);
+            }
             Output::Write(conn, bytes) => {
                 let now = self.now();
                 let (_, origin) = self.links.get_mut(&conn).expect("an open connection");
@@ -494,4 +527,73 @@ fn origins_are_told_on_whose_behalf_they_are_asked() {
     let mut bench = Bench::new(plan(&["a"]), &[("a", PLAYS)]);
     bench.run(100);
     assert!(bench.links.values().all(|(_, origin)| origin.via == [7]));
+}
+
+#[test]
+fn the_directory_says_where_a_stream_is_or_that_it_is_nowhere() {
+    let mut bench = Bench::finding(Ok(urls(&["a"])), ask(), &[("a", PLAYS)]);
+    bench.run(2_000);
+    assert_eq!((bench.played(), bench.resolves.len()), (vec![('a', Joined::First)], 1));
+    assert!(bench.pull.follows_directory());
+    for (unresolved, over) in [
+        (Unresolved::Absent, Over::Absent),
+        (Unresolved::Away, Over::Unreachable),
+        (Unresolved::Unusable, Over::Unreachable),
+    ] {
+        let bench = Bench::finding(Err(unresolved), ask(), &[]);
+        assert_eq!(bench.over, Some((5_000, over)));
+    }
+}
+
+#[test]
+fn the_directory_is_asked_when_the_origins_of_the_rule_fail() {
+    let rule = Plan { directory: true, ..plan(&["a"]) };
+    let mut bench = Bench::finding(Ok(urls(&["b"])), rule, &[("a", Door::Refuses), ("b", PLAYS)]);
+    bench.run(4_000);
+    assert_eq!(bench.dialled_since(0), ["a", "a", "b"]);
+    bench.moves(&["b"]).demand_every_frame();
+    let rule = Plan { directory: true, ..plan(&["a"]) };
+    let bench = Bench::finding(Err(Unresolved::Absent), rule, &[("a", Door::Refuses)]);
+    assert_eq!(bench.over, Some((5_000, Over::Unreachable)), "what the rule's origins said stands");
+}
+
+#[test]
+fn an_origin_whose_reign_is_over_is_left_although_it_plays() {
+    let mut bench = Bench::finding(Ok(urls(&["a"])), ask(), &[("a", PLAYS), ("b", PLAYS)]);
+    bench.run(4_000).moves(&["b"]);
+    assert!(bench.links.values().all(|(host, _)| host == "b"), "a's media is not taken any more");
+    bench.run(2_000);
+    assert_eq!(bench.played(), [('a', Joined::First), ('b', Joined::Exact)]);
+    bench.demand_every_frame();
+}
+
+#[test]
+fn the_same_answer_again_changes_nothing() {
+    let mut bench = Bench::finding(Ok(urls(&["a"])), ask(), &[("a", PLAYS), ("b", PLAYS)]);
+    bench.run(2_000).moves(&["a"]).run(2_000).moves(&["a", "b"]).run(2_000);
+    assert_eq!((bench.played().len(), bench.dials.len()), (1, 1));
+    bench.demand_every_frame();
+}
+
+#[test]
+fn a_stream_waits_for_its_next_owner_and_is_not_given_up_meanwhile() {
+    let mut bench = Bench::finding(Ok(urls(&["a"])), ask(), &[("a", PLAYS), ("b", PLAYS)]);
+    bench.run(4_000).door("a", Door::Refuses).cut("a", CloseReason::Reset).run(3_500);
+    assert_eq!(bench.over, None);
+    assert!((2..=20).contains(&bench.resolves.len()), "it asks, but not all the time: {:?}", bench.resolves);
+    bench.moves(&["b"]).run(2_000);
+    assert_eq!(bench.played(), [('a', Joined::First), ('b', Joined::Exact)]);
+    bench.demand_every_frame();
+}
+
+#[test]
+fn a_stream_that_never_played_is_waited_for_a_bounded_time() {
+    let mut bench = Bench::finding(Ok(urls(&["a"])), ask(), &[("a", Door::Refuses)]);
+    bench.run(20_000);
+    let (at, over) = bench.over.expect("an end");
+    assert_eq!(over, Over::Unreachable);
+    assert!((13_000..14_000).contains(&at), "{at}");
+    assert!(bench.dials.len() < 100, "{}", bench.dials.len());
+    let bench = Bench::finding(Ok(urls(&["a"])), ask(), &[("a", Door::Open(Manner::Lacks))]);
+    assert_eq!(bench.over, Some((5_000, Over::Absent)), "who should have it says that it does not");
 }

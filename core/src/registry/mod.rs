@@ -12,16 +12,21 @@
 //! Beside each entry lies a plain key (`app/stream`, an `ovt://` URL, 10 s) as OvenMediaEngine writes and reads it
 //! (reference: OriginMapStore). Nothing here opens a connection: [`Command`]s go out and [`Answer`]s come in.
 
+pub mod announcer;
 mod embedded;
 pub mod entry;
+mod line;
 pub mod redis;
-
+pub mod resolver;
 pub mod rules;
 
 use core::fmt;
 use core::str::FromStr;
 
+pub use announcer::Announcer;
 pub use embedded::Embedded;
+pub use line::Change;
+pub use resolver::Resolver;
 
 /// An origin's claim to be alive: drawn at random, never used twice, written as 16 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
