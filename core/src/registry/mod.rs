@@ -19,6 +19,8 @@ mod line;
 pub mod redis;
 pub mod resolver;
 pub mod rules;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 use core::str::FromStr;
@@ -222,25 +224,4 @@ pub enum Failure {
     /// The store cannot be reached, or did not answer in time.
     #[error("the store is away: {0}")]
     Away(String),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lease_is_written_in_one_way_only() {
-        let lease = LeaseId(0x00ab_cdef);
-        assert_eq!(lease.to_string(), "0000000000abcdef");
-        assert_eq!("0000000000abcdef".parse(), Ok(lease));
-        for text in ["", "abcdef", "0000000000ABCDEF", "+000000000abcdef", "0000000000abcdeff"] {
-            assert_eq!(text.parse::<LeaseId>(), Err(NotALease), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_later_reign_has_a_greater_epoch() {
-        let epoch = |number, owner| Epoch { number, owner: LeaseId(owner) };
-        assert!(epoch(2, 1) > epoch(1, 2) && epoch(1, 2) > epoch(1, 1));
-    }
 }
