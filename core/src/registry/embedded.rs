@@ -1,4 +1,5 @@
-//! A store inside the process, for when one server is all there is. The rules are those of every store.
+//! A store inside the process, for when one server is all there is. The rules are those of every store, and as in Redis
+//! a value's last millisecond is part of its time.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -68,7 +69,7 @@ impl Embedded {
             }
             Command::Renew { by } => {
                 self.sweep(now_ms);
-                self.leases.retain(|_, until| *until > now_ms);
+                self.leases.retain(|_, until| *until >= now_ms);
                 let until = self.leases.get_mut(by);
                 let alive = until.is_some();
                 if let Some(until) = until {
@@ -91,12 +92,12 @@ impl Embedded {
 
     /// The entry of a stream, if it has not outlived its time.
     pub fn entry(&self, now_ms: u64, name: &str) -> Option<&Entry> {
-        self.entries.get(name).filter(|stored| stored.until_ms > now_ms).map(|stored| &stored.entry)
+        self.entries.get(name).filter(|stored| stored.until_ms >= now_ms).map(|stored| &stored.entry)
     }
 
     /// Every stream, in the order of names. `now_ms` as in [`Embedded::execute`].
     pub fn routes(&self, now_ms: u64) -> impl Iterator<Item = Route> {
-        let live = self.entries.iter().filter(move |(_, stored)| stored.until_ms > now_ms);
+        let live = self.entries.iter().filter(move |(_, stored)| stored.until_ms >= now_ms);
         live.map(move |(name, Stored { entry, .. })| Route {
             name: name.clone(),
             epoch: entry.epoch,
@@ -108,7 +109,7 @@ impl Embedded {
     }
 
     fn lives_for(&self, now_ms: u64, lease: LeaseId) -> Option<u64> {
-        self.leases.get(&lease)?.checked_sub(now_ms).filter(|left| *left > 0)
+        self.leases.get(&lease)?.checked_sub(now_ms)
     }
 
     fn find(&self, now_ms: u64, name: &str) -> Found {
@@ -117,7 +118,7 @@ impl Embedded {
     }
 
     fn change<T>(&mut self, now_ms: u64, name: &str, rule: impl FnOnce(&mut Cell) -> (T, Writes)) -> T {
-        let stored = self.entries.remove(name).filter(|stored| stored.until_ms > now_ms);
+        let stored = self.entries.remove(name).filter(|stored| stored.until_ms >= now_ms);
         let until_ms = stored.as_ref().map(|stored| stored.until_ms);
         let mut cell = Cell { entry: stored.map(|stored| stored.entry), plain: None };
         let (told, writes) = rule(&mut cell);
@@ -138,7 +139,7 @@ impl Embedded {
         let mut looked_at = 0;
         for (name, stored) in self.entries.range::<String, _>(from).take(SWEEP) {
             looked_at += 1;
-            if stored.until_ms <= now_ms {
+            if stored.until_ms < now_ms {
                 over.push(name.clone());
             }
             if looked_at == SWEEP {
@@ -147,6 +148,70 @@ impl Embedded {
         }
         for name in over {
             self.entries.remove(&name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::registry::Claim;
+
+    fn url(by: LeaseId, name: &str) -> String {
+        format!("ovt://{by}:9000/{name}")
+    }
+
+    fn names() -> impl Strategy<Value = Vec<Name>> {
+        vec("app/[a-e]", 0..4)
+    }
+
+    fn commands() -> impl Strategy<Value = Command> {
+        let lease = || (1_u64..=4).prop_map(LeaseId);
+        let held = |by: LeaseId, names: Vec<Name>| {
+            names.into_iter().map(|name| (name.clone(), url(by, &name))).collect()
+        };
+        prop_oneof![
+            3 => (lease(), names(), 0_u64..3_000, proptest::option::of(lease())).prop_map(|(by, names, floor, dead)| {
+                let claim = |name: Name| Claim { url: url(by, &name), name, floor, dead };
+                Command::Claim { by, streams: names.into_iter().map(claim).collect() }
+            }),
+            2 => (lease(), names()).prop_map(move |(by, names)| Command::Keep { by, streams: held(by, names) }),
+            2 => (lease(), names()).prop_map(move |(by, names)| Command::Release { by, streams: held(by, names) }),
+            1 => ("app/[a-e]", 0_u64..3_000).prop_map(|(name, above)| Command::Raise { name, above }),
+            2 => lease().prop_map(|by| Command::Open { by }),
+            3 => lease().prop_map(|by| Command::Renew { by }),
+            1 => lease().prop_map(|by| Command::Close { by }),
+            2 => vec(lease(), 0..4).prop_map(Command::Alive),
+            2 => names().prop_map(Command::Lookup),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is swept was over; and what is over is swept as long as anybody writes.
+        #[test]
+        fn nothing_is_swept_before_its_time_and_nothing_stays_for_ever(
+            events in vec((0_u64..20_000, commands()), 1..60),
+        ) {
+            let mut store = Embedded::default();
+            let mut now_ms = 1_000;
+            for (gone, command) in events {
+                let before: Vec<(Name, u64)> =
+                    store.entries.iter().map(|(name, stored)| (name.clone(), stored.until_ms)).collect();
+                now_ms += gone;
+                let may_go = matches!(command, Command::Release { .. });
+                store.execute(now_ms, &command);
+                for (name, until_ms) in before {
+                    prop_assert!(may_go || until_ms < now_ms || store.entries.contains_key(&name));
+                }
+            }
+            for _ in 0..8 {
+                now_ms += ENTRY_MS;
+                store.execute(now_ms, &Command::Renew { by: LeaseId(9) });
+            }
+            prop_assert!(store.is_empty(), "{store:?}");
         }
     }
 }

@@ -69,7 +69,7 @@ pub fn claim(cell: &mut Cell, now_ms: u64, by: LeaseId, claim: &Claim, keys: boo
     if Some(entry.epoch.owner) == claim.dead {
         waiting.retain(|other| other.lease != by);
         let (number, old) = (next(now_ms, claim.floor, entry.epoch.number), entry.url.clone());
-        if cell.plain.as_ref() == Some(&old) {
+        if keys && cell.plain.as_ref() == Some(&old) {
             cell.plain = None;
         }
         return reign(cell, now_ms, by, number, url, waiting, keys);
@@ -166,4 +166,203 @@ fn is_url(text: &str) -> bool {
     scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
         && !rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What somebody does to a stream.
+    #[derive(Clone, Debug)]
+    enum Act {
+        Claim(LeaseId, Claim),
+        Keep(LeaseId, String),
+        Raise(u64),
+        Release(LeaseId, String),
+    }
+
+    fn lease() -> impl Strategy<Value = LeaseId> {
+        (1_u64..=4).prop_map(LeaseId)
+    }
+
+    fn url() -> impl Strategy<Value = String> {
+        "ovt://[abc]:9000/app/s"
+    }
+
+    fn number() -> impl Strategy<Value = u64> {
+        prop_oneof![Just(0), 1_u64..2_000, EPOCH_MAX - 1..=EPOCH_MAX, Just(u64::MAX)]
+    }
+
+    fn claims() -> impl Strategy<Value = Claim> {
+        (url(), number(), option::of(lease())).prop_map(|(url, floor, dead)| Claim {
+            name: "app/s".to_owned(),
+            url,
+            floor,
+            dead,
+        })
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            3 => (lease(), claims()).prop_map(|(by, claim)| Act::Claim(by, claim)),
+            1 => (lease(), url()).prop_map(|(by, url)| Act::Keep(by, url)),
+            1 => number().prop_map(Act::Raise),
+            2 => (lease(), url()).prop_map(|(by, url)| Act::Release(by, url)),
+        ]
+    }
+
+    fn cell() -> impl Strategy<Value = Cell> {
+        let waiting = (lease(), 0_u64..2_000, url()).prop_map(|(lease, until_ms, url)| Waiting {
+            lease,
+            until_ms,
+            url,
+        });
+        let entry = (1..=EPOCH_MAX, lease(), 0_u64..2_000, url(), vec(waiting, 0..=WAITING_MAX)).prop_map(
+            |(number, owner, since_ms, url, mut waiting)| {
+                // Nobody waits twice.
+                let mut seen = Vec::new();
+                waiting.retain(|other: &Waiting| {
+                    let fresh = !seen.contains(&other.lease);
+                    seen.push(other.lease);
+                    fresh
+                });
+                Entry { epoch: Epoch { number, owner }, since_ms, url, waiting }
+            },
+        );
+        let plain = option::of(prop_oneof![url(), Just("http://elsewhere".to_owned()), Just("x".to_owned())]);
+        (option::of(entry), plain).prop_map(|(entry, plain)| Cell { entry, plain })
+    }
+
+    fn apply(cell: &mut Cell, now_ms: u64, act: &Act, keys: bool) -> Writes {
+        match act {
+            Act::Claim(by, what) => claim(cell, now_ms, *by, what, keys).1,
+            Act::Keep(by, url) => keep(cell, *by, url, keys).1,
+            Act::Raise(above) => raise(cell, now_ms, *above),
+            Act::Release(by, url) => release(cell, now_ms, *by, url, keys),
+        }
+    }
+
+    fn epoch(cell: &Cell) -> Option<Epoch> {
+        cell.entry.as_ref().map(|entry| entry.epoch)
+    }
+
+    proptest! {
+        /// Also over clocks that step back; and every other owner has a greater number.
+        #[test]
+        fn an_epoch_never_falls(mut cell in cell(), acts in vec((0_u64..2_000, act()), 1..30), keys: bool) {
+            for (now_ms, act) in acts {
+                let before = epoch(&cell);
+                apply(&mut cell, now_ms, &act, keys);
+                if let (Some(before), Some(after)) = (before, epoch(&cell)) {
+                    prop_assert!(after.number >= before.number, "{act:?}: {before} and then {after}");
+                    let grew = after.number > before.number || before.number == EPOCH_MAX;
+                    prop_assert!(grew || after.owner == before.owner, "{act:?}: {before} and then {after}");
+                }
+            }
+        }
+
+        #[test]
+        fn an_owner_goes_only_if_it_gives_up_or_is_dead(mut cell in cell(), now_ms in 0_u64..2_000, act in act(), keys: bool) {
+            let before = epoch(&cell);
+            apply(&mut cell, now_ms, &act, keys);
+            let Some(before) = before else { return Ok(()) };
+            if epoch(&cell).map(|epoch| epoch.owner) != Some(before.owner) {
+                let just = match act {
+                    Act::Claim(by, claim) => claim.dead == Some(before.owner) && epoch(&cell).map(|epoch| epoch.owner) == Some(by),
+                    Act::Release(by, _) => by == before.owner,
+                    Act::Keep(..) | Act::Raise(_) => false,
+                };
+                prop_assert!(just);
+            }
+        }
+
+        #[test]
+        fn who_lost_a_stream_cannot_harm_its_successor(mut cell in cell(), now_ms in 0_u64..2_000, stale in lease(), url in url(), keys: bool) {
+            let before = cell.clone();
+            prop_assume!(before.entry.as_ref().is_some_and(|entry| entry.epoch.owner != stale));
+            let kept = keep(&mut cell, stale, &url, keys);
+            prop_assert_eq!(kept, (None, NOTHING));
+            prop_assert_eq!(&cell, &before);
+            let writes = release(&mut cell, now_ms, stale, &url, keys);
+            prop_assert_eq!(writes.plain, Write::Leave);
+            prop_assert_eq!(&cell.plain, &before.plain);
+            let mut without = before.entry;
+            without.iter_mut().for_each(|entry| entry.waiting.retain(|other| other.lease != stale));
+            prop_assert_eq!(cell.entry, without);
+        }
+
+        #[test]
+        fn the_first_who_waits_inherits(mut cell in cell(), now_ms in 0_u64..2_000, keys: bool) {
+            let Some(Entry { epoch: before, url, waiting, .. }) = cell.entry.clone() else { return Ok(()) };
+            release(&mut cell, now_ms, before.owner, &url, keys);
+            let live = |other: &&Waiting| other.until_ms > now_ms && other.lease != before.owner;
+            let line: Vec<Waiting> = waiting.iter().filter(live).cloned().collect();
+            match (cell.entry, line.split_first()) {
+                (None, None) => {}
+                (Some(entry), Some((heir, rest))) => {
+                    prop_assert_eq!((entry.epoch.owner, &entry.url), (heir.lease, &heir.url));
+                    prop_assert_eq!(&entry.waiting[..], rest);
+                }
+                (entry, line) => prop_assert!(false, "{entry:?} of {line:?}"),
+            }
+        }
+
+        #[test]
+        fn what_is_asked_twice_is_done_once(mut cell in cell(), now_ms in 0_u64..2_000, act in act(), keys: bool) {
+            apply(&mut cell, now_ms, &act, keys);
+            let once = cell.clone();
+            apply(&mut cell, now_ms, &act, keys);
+            prop_assert_eq!(cell, once);
+        }
+
+        #[test]
+        fn a_claim_is_told_the_same_again(mut cell in cell(), now_ms in 0_u64..2_000, by in lease(), what in claims(), keys: bool) {
+            let told = claim(&mut cell, now_ms, by, &what, keys).0;
+            prop_assert_eq!(claim(&mut cell, now_ms, by, &what, keys).0, told);
+        }
+
+        /// What an OvenMediaEngine or an operator wrote is left to them.
+        #[test]
+        fn a_plain_key_of_others_is_left_alone(mut cell in cell(), acts in vec((0_u64..2_000, act()), 1..30), keys: bool) {
+            cell.plain = Some("http://elsewhere".to_owned());
+            for (now_ms, act) in acts {
+                prop_assert_eq!(apply(&mut cell, now_ms, &act, keys).plain, Write::Leave);
+                prop_assert_eq!(cell.plain.as_deref(), Some("http://elsewhere"));
+            }
+        }
+
+        #[test]
+        fn without_plain_keys_none_is_written(mut cell in cell(), acts in vec((0_u64..2_000, act()), 1..30)) {
+            for (now_ms, act) in acts {
+                let before = cell.plain.clone();
+                apply(&mut cell, now_ms, &act, false);
+                prop_assert!(cell.plain.is_none() || cell.plain == before);
+            }
+        }
+
+        /// Whatever is not said to be written has not changed, so that a store may leave it alone.
+        #[test]
+        fn what_changes_is_said_to_be_written(mut cell in cell(), now_ms in 0_u64..2_000, act in act(), keys: bool) {
+            let before = cell.clone();
+            let writes = apply(&mut cell, now_ms, &act, keys);
+            prop_assert!(writes.entry == Write::Set || cell.entry == before.entry);
+            prop_assert!(writes.plain == Write::Set || cell.plain == before.plain);
+        }
+
+        #[test]
+        fn the_line_is_bounded_and_nobody_stands_in_it_twice(mut cell in cell(), acts in vec((0_u64..2_000, act()), 1..60)) {
+            for (now_ms, act) in acts {
+                apply(&mut cell, now_ms, &act, true);
+                let Some(entry) = &cell.entry else { continue };
+                prop_assert!(entry.waiting.len() <= WAITING_MAX);
+                for (at, one) in entry.waiting.iter().enumerate() {
+                    prop_assert!(entry.waiting[at + 1..].iter().all(|other| other.lease != one.lease));
+                }
+            }
+        }
+    }
 }

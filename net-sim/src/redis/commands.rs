@@ -73,7 +73,7 @@ const SUBCOMMANDS: [(&str, &str, i32); 7] = [
     ("SCRIPT", "LOAD", 3),
 ];
 
-const COMMANDS: [Command; 41] = [
+const COMMANDS: [Command; 43] = [
     plain("AUTH", -2, auth).at_once(),
     plain("CLIENT", -2, client).anytime(),
     plain("DBSIZE", 1, dbsize),
@@ -97,6 +97,7 @@ const COMMANDS: [Command; 41] = [
     write("FLUSHALL", -1, flushall),
     plain("GET", 2, |call, words| bulk(value(call, &words[1]))),
     write("GETDEL", 2, getdel),
+    plain("GETRANGE", 4, getrange),
     plain("HELLO", -1, hello).at_once(),
     write("INCR", 2, |call, words| increase(call, &words[1], 1)),
     write("INCRBY", 3, incrby),
@@ -120,6 +121,7 @@ const COMMANDS: [Command; 41] = [
     plain("STRLEN", 2, |call, words| {
         Reply::Integer(value(call, &words[1]).map_or(0, |value| value.len()) as i64)
     }),
+    plain("TIME", 1, time).anytime(),
     plain("TTL", 2, |call, words| ttl(call, &words[1], 1_000)),
     write("UNLINK", -2, del),
     plain("UNWATCH", 1, unwatch).anytime(),
@@ -300,6 +302,12 @@ fn reset(call: &mut Call<'_>, _: &Request) -> Reply {
     Reply::Simple("RESET")
 }
 
+/// To the millisecond.
+fn time(call: &mut Call<'_>, _: &Request) -> Reply {
+    let (seconds, micros) = (call.now_ms.div_euclid(1_000), call.now_ms.rem_euclid(1_000) * 1_000);
+    Reply::Array(Some(vec![Reply::text(&seconds.to_string()), Reply::text(&micros.to_string())]))
+}
+
 fn info(call: &mut Call<'_>, _: &Request) -> Reply {
     let (role, loading) = (if call.database.read_only { "slave" } else { "master" }, call.database.loading);
     let loading = u8::from(loading);
@@ -409,6 +417,20 @@ fn getdel(call: &mut Call<'_>, words: &Request) -> Reply {
         put(call, &words[1], None);
     }
     bulk(old)
+}
+
+/// Both ends are part of it; negative ones count from the end.
+fn getrange(call: &mut Call<'_>, words: &Request) -> Reply {
+    let (Some(from), Some(to)) = (integer(&words[2]), integer(&words[3])) else { return not_an_integer() };
+    let value = value(call, &words[1]).unwrap_or_default();
+    let len = i64::try_from(value.len()).unwrap_or(i64::MAX);
+    if from < 0 && to < 0 && from > to {
+        return Reply::text("");
+    }
+    let place = |at: i64| if at < 0 { at.saturating_add(len).max(0) } else { at };
+    let (from, to) = (place(from), place(to).min(len - 1));
+    let range = usize::try_from(from).unwrap_or(0)..usize::try_from(to + 1).unwrap_or(0);
+    Reply::Bulk(Some(value.get(range).unwrap_or_default().to_vec()))
 }
 
 fn del(call: &mut Call<'_>, words: &Request) -> Reply {

@@ -26,6 +26,8 @@ pub struct Setup {
 #[derive(Clone, Debug, Default)]
 pub struct Database {
     pub(super) setup: Setup,
+    /// The scripts that may be sent, by what EVALSHA calls them.
+    scripts: BTreeMap<String, Script>,
     pub(super) keys: BTreeMap<Name, Entry>,
     /// Hashes of the scripts that were sent.
     pub(super) loaded: BTreeSet<String>,
@@ -112,7 +114,8 @@ impl Call<'_> {
 impl Database {
     /// A server with nothing in it.
     pub fn new(setup: Setup) -> Database {
-        Database { setup, ..Database::default() }
+        let scripts = setup.scripts.iter().map(|(text, script)| (sha1_hex(text.as_bytes()), *script));
+        Database { scripts: scripts.collect(), setup, ..Database::default() }
     }
 
     /// Does what a connection asks for and says what it is told. `now_ms` is the wall clock, in milliseconds since
@@ -221,11 +224,7 @@ impl Database {
     }
 
     pub(super) fn script(&self, hash: &str) -> Option<Script> {
-        self.setup
-            .scripts
-            .iter()
-            .find(|(text, _)| sha1_hex(text.as_bytes()) == hash)
-            .map(|(_, script)| *script)
+        self.scripts.get(hash).copied()
     }
 }
 

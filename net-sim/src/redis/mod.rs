@@ -6,11 +6,15 @@
 //! those of Redis 7.0, byte for byte; a differential test against the real program holds them to it. Scripts are not
 //! interpreted: a scenario gives each a function of the same meaning.
 
+mod client;
 mod commands;
 mod database;
+mod directory;
 mod resp;
 mod server;
 
+pub use client::WithStore;
 pub use database::{Call, Database, Script, Session, Setup, sha1_hex};
+pub use directory::directory_scripts;
 pub use resp::{Reply, Request, Requests};
 pub use server::{Handle, Server, Start};

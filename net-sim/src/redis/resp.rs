@@ -1,5 +1,7 @@
 //! RESP2: requests in, replies out.
 
+use headwater_core::registry::redis::Reply as Told;
+
 /// A request: its name and its arguments.
 pub type Request = Vec<Vec<u8>>;
 
@@ -82,6 +84,72 @@ impl Requests {
     }
 }
 
+/// Appends a request as it is sent.
+pub(super) fn write_request<W: AsRef<[u8]>>(words: &[W], out: &mut Vec<u8>) {
+    out.extend(format!("*{}\r\n", words.len()).as_bytes());
+    for word in words {
+        let word = word.as_ref();
+        out.extend(format!("${}\r\n", word.len()).as_bytes());
+        out.extend(word);
+        out.extend(b"\r\n");
+    }
+}
+
+/// Takes replies out of what arrives, cut anywhere.
+#[derive(Debug, Default)]
+pub(super) struct Replies {
+    buffer: Vec<u8>,
+}
+
+impl Replies {
+    pub(super) fn receive(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next reply, if all of it is there. An error is the end of the connection.
+    pub(super) fn poll(&mut self) -> Result<Option<Told>, ()> {
+        let mut rest = &self.buffer[..];
+        let reply = read_reply(&mut rest, 0)?;
+        let taken = self.buffer.len() - rest.len();
+        if reply.is_some() {
+            self.buffer.drain(..taken);
+        }
+        Ok(reply)
+    }
+}
+
+fn read_reply(rest: &mut &[u8], depth: usize) -> Result<Option<Told>, ()> {
+    let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
+    let (line, after) = (&rest[..end], &rest[end + 2..]);
+    let (kind, text) = line.split_first().ok_or(())?;
+    let words = || String::from_utf8_lossy(text).into_owned();
+    *rest = after;
+    Ok(Some(match kind {
+        b'+' => Told::Text(text.to_vec()),
+        b'-' => Told::Error(words()),
+        b':' => Told::Integer(integer(text).ok_or(())?),
+        b'$' | b'*' if text == b"-1" => Told::Nil,
+        b'$' => {
+            let len = usize::try_from(integer(text).ok_or(())?).map_err(drop)?;
+            let Some(bytes) = after.get(..len) else { return Ok(None) };
+            let Some(b"\r\n") = after.get(len..len + 2) else {
+                return if after.len() < len + 2 { Ok(None) } else { Err(()) };
+            };
+            *rest = &after[len + 2..];
+            Told::Text(bytes.to_vec())
+        }
+        b'*' if depth < DEPTH_MAX => {
+            let mut parts = Vec::new();
+            for _ in 0..integer(text).ok_or(())? {
+                let Some(part) = read_reply(rest, depth + 1)? else { return Ok(None) };
+                parts.push(part);
+            }
+            Told::Array(parts)
+        }
+        _ => return Err(()),
+    }))
+}
+
 struct Reader<'a> {
     data: &'a [u8],
     at: usize,
@@ -157,6 +225,8 @@ fn protocol(what: &str) -> Reply {
     Reply::err(&format!("Protocol error: {what}"))
 }
 
+/// Lists of lists of lists are deeper than any reply that is asked for.
+const DEPTH_MAX: usize = 8;
 const ITEMS_MAX: i64 = 1 << 20;
 const BULK_MAX: i64 = 512 << 20;
 const INLINE_MAX: usize = 64 << 10;
