@@ -4,30 +4,33 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::event::StreamKey;
 use crate::limits::{ABSENT_MEMORY, ABSENT_STREAMS_MAX, ENDED_STREAMS_MAX};
+use crate::pull::Over;
 use crate::time::Time;
 
 /// Streams that no origin had a moment ago: a crowd that polls an absent stream costs one pull per second.
 #[derive(Debug, Default)]
 pub(super) struct Absent {
-    until: BTreeMap<StreamKey, Time>,
+    until: BTreeMap<StreamKey, (Time, Over)>,
     /// The same in the order of time. What was forgotten meanwhile is still here, until its time.
     order: VecDeque<(Time, StreamKey)>,
 }
 
 impl Absent {
-    pub(super) fn remember(&mut self, now: Time, key: StreamKey) {
+    /// `over` is what became of the last try.
+    pub(super) fn remember(&mut self, now: Time, key: StreamKey, over: Over) {
         while self.order.front().is_some_and(|(until, _)| *until <= now)
             || self.order.len() >= ABSENT_STREAMS_MAX
         {
             self.drop_oldest();
         }
         let until = now + ABSENT_MEMORY;
-        self.until.insert(key.clone(), until);
+        self.until.insert(key.clone(), (until, over));
         self.order.push_back((until, key));
     }
 
-    pub(super) fn contains(&self, now: Time, key: &StreamKey) -> bool {
-        self.until.get(key).is_some_and(|until| *until > now)
+    /// What became of a stream that was looked for a moment ago.
+    pub(super) fn get(&self, now: Time, key: &StreamKey) -> Option<Over> {
+        self.until.get(key).filter(|(until, _)| *until > now).map(|(_, over)| *over)
     }
 
     pub(super) fn forget(&mut self, key: &StreamKey) {
@@ -42,7 +45,7 @@ impl Absent {
     fn drop_oldest(&mut self) {
         let Some((until, key)) = self.order.pop_front() else { return };
         // It may have been remembered anew.
-        if self.until.get(&key) == Some(&until) {
+        if self.until.get(&key).is_some_and(|(other, _)| *other == until) {
             self.until.remove(&key);
         }
     }
@@ -91,32 +94,33 @@ mod tests {
     #[test]
     fn an_absent_stream_is_remembered_for_its_time() {
         let mut absent = Absent::default();
-        absent.remember(Time::ZERO, key(1));
-        assert!(absent.contains(Time::ZERO, &key(1)) && !absent.contains(Time::ZERO, &key(2)));
+        absent.remember(Time::ZERO, key(1), Over::Absent);
+        assert!(absent.get(Time::ZERO, &key(1)).is_some() && absent.get(Time::ZERO, &key(2)).is_none());
         let later = Time::ZERO + ABSENT_MEMORY;
-        assert!(!absent.contains(later, &key(1)));
-        absent.remember(later, key(2));
+        assert!(absent.get(later, &key(1)).is_none());
+        absent.remember(later, key(2), Over::Absent);
         assert_eq!((absent.until.len(), absent.order.len()), (1, 1));
     }
 
     #[test]
     fn what_is_remembered_anew_keeps_its_new_time() {
         let mut absent = Absent::default();
-        absent.remember(Time::ZERO, key(1));
+        absent.remember(Time::ZERO, key(1), Over::Absent);
         absent.forget(&key(1));
         let half = Time::ZERO + ABSENT_MEMORY / 2;
-        absent.remember(half, key(1));
-        absent.remember(Time::ZERO + ABSENT_MEMORY, key(2));
-        assert!(absent.contains(Time::ZERO + ABSENT_MEMORY, &key(1)));
+        absent.remember(half, key(1), Over::Absent);
+        absent.remember(Time::ZERO + ABSENT_MEMORY, key(2), Over::Absent);
+        assert!(absent.get(Time::ZERO + ABSENT_MEMORY, &key(1)).is_some());
     }
 
     #[test]
     fn the_memory_is_bounded_and_forgets_the_oldest() {
         let mut absent = Absent::default();
-        (0..=ABSENT_STREAMS_MAX).for_each(|n| absent.remember(Time::ZERO, key(n)));
+        (0..=ABSENT_STREAMS_MAX).for_each(|n| absent.remember(Time::ZERO, key(n), Over::Absent));
         assert_eq!((absent.until.len(), absent.order.len()), (ABSENT_STREAMS_MAX, ABSENT_STREAMS_MAX));
         assert!(
-            !absent.contains(Time::ZERO, &key(0)) && absent.contains(Time::ZERO, &key(ABSENT_STREAMS_MAX))
+            absent.get(Time::ZERO, &key(0)).is_none()
+                && absent.get(Time::ZERO, &key(ABSENT_STREAMS_MAX)).is_some()
         );
         let mut ended = Ended::default();
         (0..=ENDED_STREAMS_MAX).for_each(|n| ended.remember(key(n), 7));

@@ -27,6 +27,15 @@ pub(super) enum Pulling {
     Unreachable,
 }
 
+impl From<Over> for Pulling {
+    fn from(over: Over) -> Pulling {
+        match over {
+            Over::Absent => Pulling::Absent,
+            Over::Unreachable => Pulling::Unreachable,
+        }
+    }
+}
+
 impl Node {
     /// Begins to pull a stream that is not here. However many ask for it, they wait for one pull.
     ///
@@ -38,8 +47,11 @@ impl Node {
         query: Option<&str>,
         mut via: Vec<u64>,
     ) -> Pulling {
-        if self.closing || self.absent.contains(now.mono, &key) {
+        if self.closing {
             return Pulling::Absent;
+        }
+        if let Some(over) = self.absent.get(now.mono, &key) {
+            return over.into();
         }
         let Some(vhost) = self.config.vhosts.iter().find(|vhost| vhost.name == key.vhost) else {
             return Pulling::Absent;
@@ -68,11 +80,14 @@ impl Node {
             timestamps: provider.timestamps,
         };
         let pull = Pull::start(now, key.clone(), plan, self.rng.u64(..));
-        let id = self.add_stream(now, key, app, Source::Pull(Box::new(pull)));
+        let id = self.add_stream(now, key.clone(), app, Source::Pull(Box::new(pull)));
         self.starting.insert(id);
         self.pull_settle(now, id);
         // With a directory that is known to be away, or that is here, it may be over already.
-        if self.streams.contains_key(&id) { Pulling::Started(id) } else { Pulling::Unreachable }
+        match self.absent.get(now.mono, &key) {
+            None => Pulling::Started(id),
+            Some(over) => over.into(),
+        }
     }
 
     pub(super) fn pull_opened(&mut self, now: Now, conn: ConnId) {
@@ -142,7 +157,7 @@ impl Node {
     fn pull_over(&mut self, now: Now, id: StreamId, over: Over, why: &str) {
         self.refuse_viewers_of_failed_pull(id, over);
         if let Some(stream) = self.streams.get(&id) {
-            self.absent.remember(now.mono, stream.key.clone());
+            self.absent.remember(now.mono, stream.key.clone(), over);
         }
         self.end_stream(now, id, why);
     }

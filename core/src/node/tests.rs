@@ -7,14 +7,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Application, Listeners, LlHls, OvtProvider, Providers, Publishers, RtmpProvider, TimestampMode,
-    VirtualHost,
+    Application, Listeners, LlHls, OriginMapStore, OvtProvider, Providers, Publishers, RedisServer,
+    RedisServers, RtmpProvider, StorePlace, TimestampMode, VirtualHost,
 };
 use crate::io::{AskId, Endpoint, StoreId};
 use crate::limits;
 use crate::media::StreamInfo;
 use crate::origin_map::{OriginRule, PullProperties};
-use crate::registry::Command as StoreCommand;
+use crate::registry::{Claim, Command as StoreCommand, Embedded, Failure, LeaseId};
 use crate::testing::{Manner, Origin, at, frame, stream, video};
 use crate::wire::flv::{Tag, TagKind, tags};
 use crate::wire::ovt::{Client as OvtClient, ClientEvent};
@@ -944,4 +944,130 @@ proptest! {
         let each: BTreeSet<ConnId> = bench.closed.iter().map(|(conn, _)| *conn).collect();
         prop_assert_eq!(each.len(), bench.closed.len(), "each is closed once");
     }
+}
+
+// The directory of streams.
+
+/// The same, with a directory of streams that is outside.
+fn with_store(mut config: Config) -> Config {
+    let redis = RedisServer {
+        servers: RedisServers::Single(Endpoint { host: "redis".to_owned(), port: 6379 }),
+        user: None,
+        password: None,
+        database: 0,
+        key_prefix: String::new(),
+        tls: None,
+        connect_timeout: Duration::from_secs(1),
+        command_timeout: Duration::from_secs(1),
+    };
+    config.vhosts[0].store = Some(OriginMapStore {
+        place: StorePlace::Redis(redis),
+        origin_host: Some("me".to_owned()),
+        plain_keys: true,
+    });
+    config.listeners.ovt = Some(9000);
+    config
+}
+
+impl Bench {
+    /// The store does what it is asked.
+    fn obey(&mut self, store: &mut Embedded) {
+        while !self.commands.is_empty() {
+            for (ask, _, command) in core::mem::take(&mut self.commands) {
+                let answer = store.execute(1_000_000 + self.ms, &command);
+                self.tell(Input::Registry { ask, answer: Ok(answer) });
+            }
+        }
+    }
+
+    /// The store is not there.
+    fn fail(&mut self) {
+        for (ask, ..) in core::mem::take(&mut self.commands) {
+            let away = Failure::Away("refused".to_owned());
+            self.tell(Input::Registry { ask, answer: Err(away) });
+        }
+    }
+}
+
+#[test]
+fn what_is_published_is_announced_until_it_ends() {
+    let mut bench = Bench::new(with_store(origin(true)));
+    let mut store = Embedded::default();
+    let mut encoder = Encoder::new(&mut bench, "s");
+    bench.obey(&mut store);
+    assert_eq!(store.entry(1_000_000, "app/s"), None, "not before it can be played");
+    encoder.publish(&mut bench, 1_000, 0);
+    bench.obey(&mut store);
+    let entry = store.entry(1_000_000 + bench.ms, "app/s").expect("an entry");
+    assert_eq!(entry.url, "ovt://me:9000/app/s");
+    bench.tell(Input::Closed { conn: encoder.conn, reason: CloseReason::Eof });
+    bench.obey(&mut store);
+    assert!(store.is_empty(), "{store:?}");
+    bench.run(10_000);
+    bench.demand_empty();
+}
+
+#[test]
+fn a_stream_that_no_rule_leads_to_is_pulled_from_its_owner() {
+    let mut bench = Bench::new(with_store(config(vec![application("app", true)], Vec::new())));
+    bench.run(5_000);
+    let (mut store, owner) = (Embedded::default(), LeaseId(1));
+    let streams =
+        vec![Claim { name: "app/s".to_owned(), url: "ovt://a:9000/app/s".to_owned(), floor: 0, dead: None }];
+    store.execute(1_000_000, &StoreCommand::Claim { by: owner, streams });
+    let viewers: Vec<RequestId> = (0..100).map(|_| bench.get("/app/s/llhls.m3u8")).collect();
+    assert_eq!(bench.commands.len(), 1, "one question, for however many");
+    bench.obey(&mut store);
+    assert_eq!(bench.opened.len(), 1);
+    let mut origins = BTreeMap::new();
+    bench.serve(&mut origins, |_| Some((Manner::Plays, stream("a", vec![video(0)]))));
+    let playing = bench.events.iter().filter(|event| matches!(event, Event::PullPlaying { .. }));
+    assert_eq!(playing.count(), 1);
+    let absent = bench.get("/app/absent/llhls.m3u8");
+    bench.obey(&mut store);
+    assert_eq!(bench.status(absent), Some(404));
+    let polled: Vec<RequestId> = (0..100).map(|_| bench.get("/app/absent/llhls.m3u8")).collect();
+    assert!(bench.commands.is_empty(), "what is absent is asked for once a second");
+    assert!(polled.iter().all(|viewer| bench.status(*viewer) == Some(404)));
+    for _ in 0..80 {
+        bench.run(1_000);
+        bench.obey(&mut store);
+        bench.serve(&mut origins, |_| Some((Manner::Plays, stream("a", vec![video(0)]))));
+    }
+    assert!(viewers.iter().all(|viewer| bench.status(*viewer).is_some()));
+    bench.demand_empty();
+}
+
+#[test]
+fn a_viewer_is_answered_also_when_the_directory_is_not() {
+    let mut bench = Bench::new(with_store(config(vec![application("app", true)], Vec::new())));
+    let first = bench.get("/app/s/llhls.m3u8");
+    bench.fail();
+    assert_eq!(bench.status(first), Some(502));
+    // From now on it is known, and nobody waits for the store.
+    let second = bench.get("/app/t/llhls.m3u8");
+    assert_eq!(bench.status(second), Some(502));
+    let silent = bench.get("/app/u/llhls.m3u8");
+    bench.run(20_000);
+    assert!(bench.status(silent).is_some(), "a store that never answers is not waited for");
+    bench.fail();
+    bench.run(10_000);
+    bench.demand_empty();
+}
+
+#[test]
+fn a_server_with_an_embedded_store_finds_its_own_streams_and_nothing_else() {
+    let mut config = with_store(origin(true));
+    if let Some(store) = &mut config.vhosts[0].store {
+        store.place = StorePlace::Embedded;
+    }
+    let mut bench = Bench::new(config);
+    let mut encoder = Encoder::new(&mut bench, "s");
+    encoder.publish(&mut bench, 1_000, 0);
+    assert!(bench.events.iter().any(|event| matches!(event, Event::StreamAnnounced { .. })));
+    let absent = bench.get("/app/absent/llhls.m3u8");
+    assert_eq!(bench.status(absent), Some(404));
+    bench.tell(Input::Closed { conn: encoder.conn, reason: CloseReason::Eof });
+    bench.run(10_000);
+    bench.demand_empty();
 }

@@ -215,9 +215,6 @@ impl Resolver {
     }
 
     fn settle(&mut self, now: Now) {
-        if self.is_idle() && !self.line.is_asking() {
-            self.line.rest();
-        }
         if self.line.is_free(now.mono)
             && let Some(command) = self.next(now.mono)
         {
