@@ -6,12 +6,15 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use crate::io::Endpoint;
 use crate::limits::{CONFIG_ELEMENTS_MAX, CONFIG_INCLUDE_DEPTH_MAX};
 
 use super::diagnostic::{Kind, Report, Spot};
 use super::environment::{Environment, expand};
 use super::glob;
+use super::model::Secret;
 use super::schema::{Count, Effect, SERVER, Shape, Spec, Transport};
+use super::store;
 use super::suggest;
 use super::tree::{self, Element};
 use super::value;
@@ -29,13 +32,16 @@ pub(super) struct Node {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Bool(bool),
+    Endpoint(Endpoint),
     Int(i64),
     /// It was not of its type, which has been reported.
     Invalid,
     /// It has children instead.
     Item,
     Port(u16, Transport),
+    Redis(store::Host),
     Seconds(Duration),
+    Secret(Secret),
     Text(String),
 }
 
@@ -121,7 +127,7 @@ impl Checker<'_> {
         let quiet = quiet || self.without_effect(element, spec);
         let mut node = Node { spec, at: element.at.clone(), value: Value::Item, children: Vec::new() };
         if let Shape::Item(_) = spec.shape {
-            self.stray_text(element);
+            self.stray_text(element, spec);
             self.children(element, &mut node, quiet);
             self.missing(&node);
             return node;
@@ -200,10 +206,13 @@ impl Checker<'_> {
         }
     }
 
-    fn stray_text(&mut self, element: &Element) {
+    fn stray_text(&mut self, element: &Element, spec: &'static Spec) {
         let Some(at) = &element.text_at else { return };
         let word: String = element.text.trim().chars().take_while(|c| !c.is_whitespace()).take(30).collect();
-        let reason = format!("The text `{word}` stands in <{}>, which holds elements only.", element.name);
+        // What was meant for a child that holds a secret is one.
+        let is_secret = spec.children().iter().any(|it| matches!(it.shape, Shape::Redis | Shape::Secret));
+        let text = if is_secret { "A text".to_string() } else { format!("The text `{word}`") };
+        let reason = format!("{text} stands in <{}>, which holds elements only.", element.name);
         self.report.error(at, Kind::StrayText, reason, "Remove it, or put it into an element.");
     }
 

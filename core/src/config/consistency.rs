@@ -10,7 +10,7 @@ use crate::origin_map::OriginRule;
 use super::build::is_llhls_enabled;
 use super::check::{Node, Value};
 use super::diagnostic::{Kind, Report};
-use super::model::{Application, Config, VirtualHost};
+use super::model::{Application, Config, StorePlace, VirtualHost};
 use super::value::shown;
 
 /// Holds the parts against one another.
@@ -24,7 +24,9 @@ pub(super) fn check(server: &Node, config: &Config, report: &mut Report) {
     duplicate_names("virtual hosts", &vhost_nodes, report);
     for (node, vhost) in vhost_nodes.iter().zip(&config.vhosts) {
         virtual_host(node, vhost, report);
+        announcing(node, vhost, config, report);
     }
+    shared_directories(&vhost_nodes, config, report);
 }
 
 /// A service that has a port for the server and an element in applications.
@@ -149,6 +151,51 @@ fn virtual_host(node: &Node, vhost: &VirtualHost, report: &mut Report) {
             let remedy = format!("`{location}` stands before it and takes all its requests; put it behind.");
             report.warn(&rule_node.at, Kind::Contradiction, reason, remedy);
         }
+    }
+}
+
+/// Whoever is announced must be found under that name.
+fn announcing(node: &Node, vhost: &VirtualHost, config: &Config, report: &mut Report) {
+    let (Some(at), Some(store)) = (node.find("OriginMapStore"), &vhost.store) else { return };
+    let mut all = vhost.applications.iter().chain(&vhost.template);
+    let announces = |it: &Application| it.publishers.ovt && it.providers.rtmp.is_some();
+    let Some(host) = &store.origin_host else {
+        if all.any(announces) {
+            let reason = "<OriginMapStore> has no <OriginHostName>, so streams that are published here are not announced.";
+            let remedy =
+                "Add the name under which edges reach this server, or remove <OVT/> from the <Publishers>.";
+            report.warn(&at.at, Kind::Missing, reason, remedy);
+        }
+        return;
+    };
+    let at = at.find("OriginHostName").unwrap_or(at);
+    if config.listeners.ovt.is_none() {
+        let reason = "<OriginHostName> is set, and Bind/Publishers/OVT/Port is missing.";
+        let remedy =
+            "Nothing can be pulled from here, so nothing is announced; add the port, or remove the name.";
+        report.warn(&at.at, Kind::Contradiction, reason, remedy);
+    } else if config.vhost_for(host).is_none_or(|it| it.name != vhost.name) {
+        let reason = format!("Requests for `{}` do not come to this virtual host.", shown(host));
+        let remedy = "Edges ask for the streams under that name: add it to <Host><Names>.";
+        report.warn(&at.at, Kind::Contradiction, reason, remedy);
+    }
+}
+
+/// A key is made of application and stream, without the virtual host.
+fn shared_directories(nodes: &[&Node], config: &Config, report: &mut Report) {
+    let place = |vhost: &VirtualHost| match vhost.store.as_ref()?.place.clone() {
+        StorePlace::Redis(redis) => Some((redis.servers, redis.database, redis.key_prefix)),
+        StorePlace::Embedded => None,
+    };
+    let places: Vec<_> = config.vhosts.iter().map(place).collect();
+    for (second, node) in nodes.iter().enumerate() {
+        let same = |first: &usize| places[second].is_some() && places[*first] == places[second];
+        let (Some(first), Some(at)) = ((0..second).find(same), node.find("OriginMapStore")) else { continue };
+        let reason =
+            format!("The virtual host `{}` uses the same directory.", shown(&config.vhosts[first].name));
+        let remedy = "Its keys do not tell virtual hosts apart: no stream of one may have the name of another's, or give \
+                      each a <KeyPrefix>.";
+        report.warn(&at.at, Kind::Contradiction, reason, remedy);
     }
 }
 

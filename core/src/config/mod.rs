@@ -14,6 +14,7 @@ mod glob;
 pub mod model;
 mod profile;
 mod schema;
+mod store;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, Kind, Severity};
 pub use environment::Environment;
 pub use model::{
-    Api, Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, OriginMapStore,
+    Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, OriginMapStore,
     OvtProvider, Providers, Publishers, RedisServer, RedisServers, RedisTls, RtmpProvider, Secret,
     StorePlace, TimestampMode, VirtualHost,
 };

@@ -17,8 +17,6 @@ pub struct Config {
     pub name: String,
     /// What is listened on.
     pub listeners: Listeners,
-    /// `Managers/API`.
-    pub api: Option<Api>,
     /// Virtual hosts, in the order in which their patterns are tried.
     pub vhosts: Vec<VirtualHost>,
 }
@@ -46,20 +44,11 @@ impl Config {
     }
 }
 
-/// `Managers/API`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Api {
-    /// `AccessToken`.
-    pub token: Secret,
-}
-
 /// The addresses and ports of a server; an absent port is not listened on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listeners {
     /// `Server/IP`: addresses to bind; `*` is every IPv4 address, `::` every IPv6 address.
     pub addresses: Vec<String>,
-    /// `Bind/Managers/API/Port`.
-    pub api: Option<u16>,
     /// `Bind/Providers/RTMP/Port`.
     pub rtmp: Option<u16>,
     /// `Bind/Publishers/OVT/Port`.
@@ -96,7 +85,8 @@ fn without_port(host: &str) -> &str {
 pub struct OriginMapStore {
     /// Where it is.
     pub place: StorePlace,
-    /// `OriginHostName`: the host in the URLs under which streams are announced; without it nothing is announced.
+    /// `OriginHostName`: the host in the URLs under which streams are announced, an IPv6 address without brackets;
+    /// without it nothing is announced.
     pub origin_host: Option<String>,
     /// `PlainKeys`: whether OvenMediaEngine's keys are written beside our own.
     pub plain_keys: bool,
@@ -382,7 +372,7 @@ mod tests {
             vhost("local", &["::1", "127.*"]),
             vhost("rest", &["*.example.com"]),
         ];
-        let config = Config { name: String::new(), listeners: Listeners::default(), api: None, vhosts };
+        let config = Config { name: String::new(), listeners: Listeners::default(), vhosts };
         for (host, expected) in [
             ("live.example.com", Some("live")),
             ("LIVE.example.com:3333", Some("live")),

@@ -21,7 +21,7 @@ pub(super) enum Shape {
     Bool,
     /// One of these words, in any case.
     Choice(&'static [&'static str]),
-    /// `host:port`, with one colon.
+    /// `host:port` or `[address]:port`.
     HostPort,
     /// A whole number.
     Int { min: i64, max: i64, unit: &'static str },
@@ -33,8 +33,12 @@ pub(super) enum Shape {
     Port(&'static [Transport]),
     /// Ports: `4000-4005,4010/udp`.
     Ports,
+    /// The address or the URL of a Redis.
+    Redis,
     /// A number of seconds, with decimals.
     Seconds { min: Duration, max: Duration },
+    /// Any text, which is never shown.
+    Secret,
     /// Any text.
     Text,
 }
@@ -171,7 +175,7 @@ const fn workers() -> Spec {
 /// A year: longer than any timeout that is meant.
 const MILLIS_MAX: i64 = 31_536_000_000;
 
-const API_CORS: &str = "The API is for programs, not for web pages of other origins.";
+const ACCESS_TOKEN: &str = "The REST API is not served yet; a running node is changed by starting it anew.";
 const ALERT: &str = "Alerts are not sent yet; what would raise them is in the log.";
 const ANALYTICS: &str = "Nothing is sent to a collector; the numbers stay on this machine.";
 const CONNECTIONS: &str = "Connections are not counted per application; OvenMediaEngine does not either.";
@@ -204,9 +208,6 @@ const QUERY: &str = "No query is added to the URLs in playlists; players send th
 const RECOVERY: &str = "Streams are not recovered from disk; publishers connect again.";
 const RTCP: &str = "Only RTSP has it, and RTSP is not pulled yet.";
 const RTSP: &str = "RTSP is not pulled yet: pull over OVT.";
-const STORAGE: &str = "The API only reads; there is nothing to store.";
-const STORE: &str =
-    "OriginMapStore is not used yet: edges pull by the rules of Origins, and nothing is registered.";
 const STUN: &str = "The public address is not asked for; only WebRTC needs it, which is not served yet.";
 const SUBTITLES: &str = "Subtitle renditions are not made; audio and video are served.";
 const TEMPLATES: &str =
@@ -238,7 +239,7 @@ pub(super) static SERVER: Spec = item(
         )
         .required(),
         item("Modules", MODULES),
-        item("Managers", MANAGERS),
+        item("Managers", MANAGERS).idle(ACCESS_TOKEN),
         item("Alert", ALERTS).idle(ALERT),
         item("Analytics", &[text("UserKey"), item("Forwarding", &[flag("Enable"), text("Collector")])])
             .idle(ANALYTICS),
@@ -247,7 +248,8 @@ pub(super) static SERVER: Spec = item(
     ],
 );
 
-static BIND_MANAGERS: &[Spec] = &[item("API", &[port("Port"), port("TLSPort").idle(TLS), workers()])];
+static BIND_MANAGERS: &[Spec] =
+    &[item("API", &[port("Port"), port("TLSPort"), workers()]).idle(ACCESS_TOKEN)];
 
 static BIND_PROVIDERS: &[Spec] = &[
     item("OVT", &[workers()]),
@@ -316,8 +318,8 @@ static MANAGERS: &[Spec] = &[
         "API",
         &[
             text("AccessToken").required(),
-            item("Storage", &[flag("Enabled"), text("Path")]).idle(STORAGE),
-            item("CrossDomains", CROSS_DOMAINS).idle(API_CORS),
+            item("Storage", &[flag("Enabled"), text("Path")]),
+            item("CrossDomains", CROSS_DOMAINS),
         ],
     ),
 ];
@@ -353,13 +355,27 @@ static VIRTUAL_HOST: &[Spec] = &[
     item(
         "OriginMapStore",
         &[
-            item("RedisServer", &[Spec::new("Host", Shape::HostPort).required(), text("Auth")]).required(),
+            item("RedisServer", REDIS_SERVER),
+            item("Embedded", &[]),
             text("OriginHostName"),
+            flag("PlainKeys"),
         ],
-    )
-    .idle(STORE),
+    ),
     item("CrossDomains", CROSS_DOMAINS).idle(VHOST_CORS),
     item("Applications", &[item("Application", APPLICATION).list()]),
+];
+
+static REDIS_SERVER: &[Spec] = &[
+    Spec::new("Host", Shape::Redis),
+    Spec::new("Auth", Shape::Secret),
+    text("User"),
+    int("Database", 0, i32::MAX as i64, ""),
+    text("KeyPrefix"),
+    millis("ConnectTimeout", 1),
+    millis("CommandTimeout", 1),
+    item("TLS", &[text("CAPath")]),
+    item("Sentinel", &[word("Master").required(), Spec::new("Host", Shape::HostPort).some()]),
+    item("Cluster", &[Spec::new("Host", Shape::HostPort).some()]),
 ];
 
 static ENABLES: &[Spec] = &[text("Providers"), text("Publishers")];

@@ -1,10 +1,12 @@
 //! Whole files through [`load`]: what loads, what is said about what does not, and where.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::io::Endpoint;
 use crate::limits;
 
 /// A machine in memory.
@@ -198,7 +200,6 @@ fn an_origin_that_ran_oven_media_engine_is_understood() {
     let config = loaded(VECTORS[2]).config;
     assert_eq!(config.name, "OME-origin1");
     let listeners = Listeners {
-        api: Some(28081),
         addresses: vec!["127.0.0.1".to_string()],
         rtmp: Some(21935),
         ovt: Some(29000),
@@ -275,7 +276,8 @@ fn the_clustering_pages_store_and_template_load_with_warnings_for_what_is_not_se
         <CrossDomains><Url>*</Url></CrossDomains></LLHLS></Publishers></Application>";
     let loaded = loaded(&text.replace("</Applications>", &format!("{template}</Applications>")));
     let names: Vec<&str> = loaded.warnings.iter().filter_map(|it| it.path.rsplit('/').next()).collect();
-    assert_eq!(names, ["OriginMapStore", "AppWorkerCount", "WebRTC"]);
+    assert_eq!(names, ["AppWorkerCount", "WebRTC"]);
+    assert!(loaded.config.vhosts[0].store.is_some());
     let application = loaded.config.vhosts[0].application("any").expect("there is a template");
     assert!(application.providers.ovt.is_some() && application.publishers.llhls.is_some());
 }
@@ -542,7 +544,7 @@ fn malformed_xml_is_told_with_where_it_was_opened() {
         ),
         (
             "<Server>\n<Name>&bomb;</Name></Server>",
-            "2:7: error: &bomb; is not a character. Entities are not expanded; write the text itself, and & as &amp;.",
+            "2:7: error: This reference is not a character. Entities are not expanded; write the text itself, and & as &amp;.",
         ),
         (
             "<?xml version=\"1.0\" encoding=\"EUC-KR\"?><Server/>",
@@ -585,7 +587,7 @@ fn a_document_type_is_skipped_and_its_entities_are_not_known() {
          Remove it; no entity that it declares is known."
     );
     let text = text.replace("<Type>origin</Type>", "<Name>&x;</Name>");
-    assert!(said(&text).iter().any(|it| it.contains("error: &x; is not a character.")));
+    assert!(said(&text).iter().any(|it| it.contains("error: This reference is not a character.")));
 }
 
 #[test]
@@ -740,6 +742,173 @@ fn names_are_unique() {
         "{}",
         said[1]
     );
+}
+
+/// What stands in `OriginMapStore`.
+fn with_store(store: &str) -> String {
+    let text = server(&Parts { origins: "HERE", ..GOOD });
+    text.replace("HERE", &format!("<OriginMapStore>{store}</OriginMapStore>"))
+}
+
+fn store(text: &str) -> OriginMapStore {
+    loaded(&with_store(text)).config.vhosts[0].store.clone().expect("there is a store")
+}
+
+fn redis(text: &str) -> RedisServer {
+    match store(&format!("<RedisServer>{text}</RedisServer>")).place {
+        StorePlace::Redis(redis) => redis,
+        StorePlace::Embedded => panic!("it is outside"),
+    }
+}
+
+#[test]
+fn a_directory_is_what_oven_media_engine_writes_and_more() {
+    let written = store(
+        "<RedisServer><Host>redis:6379</Host><Auth>p w%</Auth></RedisServer><OriginHostName>o</OriginHostName>",
+    );
+    let at = |host: &str, port| Endpoint { host: host.to_owned(), port };
+    let plain = RedisServer {
+        servers: RedisServers::Single(at("redis", 6379)),
+        user: None,
+        password: Some(Secret::new("p w%")),
+        database: 0,
+        key_prefix: String::new(),
+        tls: None,
+        connect_timeout: Duration::from_secs(1),
+        command_timeout: Duration::from_secs(1),
+    };
+    let expected = OriginMapStore {
+        place: StorePlace::Redis(plain.clone()),
+        origin_host: Some("o".to_owned()),
+        plain_keys: true,
+    };
+    assert_eq!(written, expected);
+    let full = redis(
+        "<Host>rediss://me:secret@[::1]:7/2</Host><KeyPrefix>live:</KeyPrefix><ConnectTimeout>200</ConnectTimeout>\
+         <CommandTimeout>300</CommandTimeout><TLS><CAPath>ca.pem</CAPath></TLS>",
+    );
+    let expected = RedisServer {
+        servers: RedisServers::Single(at("::1", 7)),
+        user: Some("me".to_owned()),
+        password: Some(Secret::new("secret")),
+        database: 2,
+        key_prefix: "live:".to_owned(),
+        tls: Some(RedisTls { ca_path: Some("ca.pem".to_owned()) }),
+        connect_timeout: Duration::from_millis(200),
+        command_timeout: Duration::from_millis(300),
+    };
+    assert_eq!(full, expected);
+    let elements = "<User>me</User><Auth>secret</Auth><Database>2</Database>";
+    let by_elements = redis(&format!("<Host>rediss://redis</Host>{elements}"));
+    assert_eq!((by_elements.user, by_elements.password, by_elements.database), (full.user, full.password, 2));
+    assert_eq!(by_elements.tls, Some(RedisTls::default()));
+    let sentinel =
+        redis("<Sentinel><Master>mymaster</Master><Host>a:26379</Host><Host>[::1]:26380</Host></Sentinel>");
+    let sentinels = vec![at("a", 26379), at("::1", 26380)];
+    assert_eq!(sentinel.servers, RedisServers::Sentinel { sentinels, master: "mymaster".to_owned() });
+    let cluster = redis("<Cluster><Host>a:1</Host><Host>b:2</Host></Cluster><TLS/>");
+    assert_eq!(cluster.servers, RedisServers::Cluster(vec![at("a", 1), at("b", 2)]));
+    assert_eq!(cluster.tls, Some(RedisTls::default()));
+    let embedded = store("<Embedded/><OriginHostName>[::1]</OriginHostName>");
+    assert_eq!((embedded.place, embedded.origin_host.as_deref()), (StorePlace::Embedded, Some("::1")));
+    let silent = store("<RedisServer><Host>r:1</Host></RedisServer><PlainKeys>false</PlainKeys>");
+    assert!(!silent.plain_keys && silent.origin_host.is_none());
+}
+
+#[test]
+fn a_directory_that_contradicts_itself_is_refused_without_a_word_of_the_password() {
+    for (text, expected) in [
+        ("", "has no <RedisServer>."),
+        ("<RedisServer><Host>r:1</Host></RedisServer><Embedded/>", "has both <RedisServer> and <Embedded>."),
+        ("<RedisServer/>", "<RedisServer> has no <Host>."),
+        ("<RedisServer>redis://secret</RedisServer>", "A text stands in <RedisServer>"),
+        (
+            "<RedisServer><Host>r:1</Host><Cluster><Host>c:1</Host></Cluster></RedisServer>",
+            "both <Host> and <Cluster>.",
+        ),
+        (
+            "<RedisServer><Host>r:1</Host><Sentinel><Master>m</Master><Host>s:1</Host></Sentinel></RedisServer>",
+            "both <Host> and <Sentinel>.",
+        ),
+        ("<RedisServer><Sentinel><Host>s:1</Host></Sentinel></RedisServer>", "<Sentinel> has no <Master>."),
+        ("<RedisServer><Cluster></Cluster></RedisServer>", "<Cluster> has no <Host>."),
+        (
+            "<RedisServer><Cluster><Host>redis://u:secret@h:1</Host></Cluster></RedisServer>",
+            "<Host> holds something that is not",
+        ),
+        ("<RedisServer><Host>h:secret</Host></RedisServer>", "without a port from 1 to 65535."),
+        (
+            "<RedisServer><Host>redis://u:secret@h</Host><Auth>secret</Auth></RedisServer>",
+            "The password stands in <Auth> and in the URL",
+        ),
+        (
+            "<RedisServer><Host>redis://u:secret@h</Host><User>v</User></RedisServer>",
+            "The user stands in <User> and in the URL",
+        ),
+        (
+            "<RedisServer><Host>redis://:secret@h/1</Host><Database>1</Database></RedisServer>",
+            "The database stands in",
+        ),
+        (
+            "<RedisServer><Host>redis://h</Host><User>v</User></RedisServer>",
+            "a user of Redis, and no password.",
+        ),
+        (
+            "<RedisServer><Cluster><Host>c:1</Host></Cluster><Database>1</Database></RedisServer>",
+            "has one database only.",
+        ),
+        ("<RedisServer><Host>redis://h</Host><TLS/></RedisServer>", "<TLS> asks for encryption"),
+        ("<RedisServer><Host>h:1</Host><KeyPrefix>{a}</KeyPrefix></RedisServer>", "holds a brace"),
+        ("<RedisServer><Host>h:1</Host><CommandTimeout>0</CommandTimeout></RedisServer>", "out of range"),
+        (
+            "<RedisServer><Host>h:1</Host><Auth>secret<b/></Auth></RedisServer>",
+            "<b> is not an element of <Auth>.",
+        ),
+        ("<RedisServer><Host>h:1</Host><Auth>a&secret;</Auth></RedisServer>", "not a character"),
+        ("<RedisServer><Host>h:1</Host><Auth>a&secret</Auth></RedisServer>", "malformed"),
+        ("<RedisServer><Host>h:1</Host><Auth>a<secret</Auth></RedisServer>", ""),
+        (
+            "<RedisServer><Host>h:1</Host></RedisServer><OriginHostName>o:9000</OriginHostName>",
+            "which is not the name of a host.",
+        ),
+    ] {
+        let found = load_text(&with_store(text)).expect_err(text);
+        let errors: Vec<String> = found.errors().map(ToString::to_string).collect();
+        assert!(errors.iter().any(|it| it.contains(expected)), "{text}: {errors:#?}");
+        assert!(!found.to_string().contains("secret"), "{found}");
+    }
+}
+
+#[test]
+fn a_directory_is_held_against_the_server() {
+    let publishing = "<Providers><RTMP/></Providers><Publishers><OVT/><LLHLS/></Publishers>";
+    let ports = "<Providers><RTMP><Port>1935</Port></RTMP></Providers><Publishers><OVT><Port>9000</Port></OVT>\
+                 <LLHLS><Port>3333</Port></LLHLS></Publishers>";
+    let text = server(&Parts { origins: "HERE", application: publishing, ports, ..GOOD });
+    let redis = "<RedisServer><Host>r:1</Host></RedisServer>";
+    let warned = |text: &str| {
+        let said = only(text);
+        assert!(said.contains(": warning: "), "{said}");
+        said
+    };
+    let store = |more: &str| format!("<OriginMapStore>{redis}{more}</OriginMapStore>");
+    assert!(warned(&text.replace("HERE", &store(""))).contains("are not announced."));
+    let named = text.replace("HERE", &store("\n<OriginHostName>o</OriginHostName>"));
+    let strange = warned(&named.replace("<Name>*</Name>", "<Name>p</Name>"));
+    assert!(
+        strange.contains("5:1: warning: Requests for `o` do not come to this virtual host."),
+        "{strange}"
+    );
+    let closed = named.replace("<OVT><Port>9000</Port></OVT>", "").replace("<OVT/>", "");
+    assert!(warned(&closed).contains("Bind/Publishers/OVT/Port is missing."));
+    let second = format!(
+        "<VirtualHost><Name>w</Name><Host><Names><Name>w</Name></Names></Host>{}</VirtualHost>",
+        store("")
+    );
+    let two = |second: &str| named.replace("</VirtualHosts>", &format!("{second}</VirtualHosts>"));
+    assert!(warned(&two(&second)).contains("The virtual host `v` uses the same directory."));
+    let apart = second.replace("<Host>r:1</Host>", "<Host>r:1</Host><KeyPrefix>w:</KeyPrefix>");
+    assert_eq!(said(&two(&apart)), [""; 0]);
 }
 
 #[test]

@@ -174,7 +174,8 @@ impl Parser<'_, '_> {
 
     fn start(&mut self, tag: &BytesStart<'_>) -> Result<(), Malformed> {
         let name = tag.name().as_ref().to_string();
-        if name.is_empty() || name.len() > CONFIG_NAME_BYTES_MAX {
+        let odd = |c: char| c.is_ascii_punctuation() && !matches!(c, '_' | '-' | '.' | ':');
+        if name.is_empty() || name.len() > CONFIG_NAME_BYTES_MAX || name.chars().any(odd) {
             return Err(self.malformed("This is not the name of an element.", "Correct the tag."));
         }
         if self.open.is_empty() && self.root.is_some() {
@@ -254,7 +255,8 @@ impl Parser<'_, '_> {
         match reference.resolve_char_ref() {
             Ok(Some(c)) => self.text(c.encode_utf8(&mut [0; 4])),
             Ok(None) | Err(_) => {
-                let reason = format!("&{}; is not a character.", &**reference);
+                // Its name is not shown: it may be a piece of a password.
+                let reason = "This reference is not a character.";
                 Err(self
                     .malformed(reason, "Entities are not expanded; write the text itself, and & as &amp;."))
             }

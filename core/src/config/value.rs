@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use super::check::Value;
 use super::diagnostic::Kind;
+use super::model::Secret;
 use super::schema::{Shape, Transport};
+use super::store::{self, NoHost};
 use super::suggest;
 
 /// Why a text is not a value of its type. `reason` continues a sentence that begins with the element's name.
@@ -19,13 +21,15 @@ pub(super) fn parse(text: &str, shape: &Shape) -> Result<Value, Fault> {
     match shape {
         Shape::Bool => bool(text).map(Value::Bool),
         Shape::Choice(words) => choice(text, words).map(|it| Value::Text(it.to_string())),
-        Shape::HostPort => host_port(text),
+        Shape::HostPort => store::endpoint(text, None).map(Value::Endpoint).map_err(no_host),
         Shape::Int { min, max, unit } => int(text, *min, *max, unit).map(Value::Int),
         Shape::Item(_) => Ok(Value::Item),
         Shape::Name if text.is_empty() => Err(wrong("is empty.", "Write its value.")),
         Shape::Port(transports) => port(text, transports).map(|(number, over)| Value::Port(number, over)),
         Shape::Ports => ports(text),
+        Shape::Redis => store::host(text).map(Value::Redis).map_err(no_host),
         Shape::Seconds { min, max } => seconds(text, *min, *max).map(Value::Seconds),
+        Shape::Secret => Ok(Value::Secret(Secret::new(text))),
         Shape::Name | Shape::Text => Ok(Value::Text(text.to_string())),
     }
 }
@@ -74,15 +78,8 @@ fn choice(text: &str, words: &[&'static str]) -> Result<&'static str, Fault> {
     Err(Fault { kind, reason: format!("holds `{}`, which it cannot be.", shown(text)), remedy })
 }
 
-fn host_port(text: &str) -> Result<Value, Fault> {
-    let remedy = "Write host:port, such as redis.internal:6379.";
-    let fault = || wrong(format!("holds `{}`, which is not a host and a port.", shown(text)), remedy);
-    let (host, number) = text.split_once(':').ok_or_else(fault)?;
-    if host.is_empty() || number.contains(':') {
-        return Err(fault());
-    }
-    port_number(number)?;
-    Ok(Value::Text(text.to_string()))
+fn no_host(NoHost { reason, remedy }: NoHost) -> Fault {
+    wrong(reason, remedy)
 }
 
 fn int(text: &str, min: i64, max: i64, unit: &str) -> Result<i64, Fault> {
@@ -226,14 +223,6 @@ mod tests {
         }
         for text in ["0", "-1", "601", "99999999999999999999999999"] {
             assert_eq!(fault(text, &shape).0, Kind::OutOfRange, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_redis_host_has_one_colon() {
-        assert!(parse("redis.internal:6379", &Shape::HostPort).is_ok());
-        for text in ["redis", ":6379", "[::1]:6379", "redis:port", "redis://a:1"] {
-            assert!(parse(text, &Shape::HostPort).is_err(), "{text}");
         }
     }
 }
