@@ -88,8 +88,12 @@ impl Schema {
         format!("headwater:stream:{{{}{name}}}", self.prefix)
     }
 
-    /// The plain key of a stream.
+    /// The plain key of a stream. In a Redis Cluster braces in the name itself would send it to another node than the
+    /// entry; such a stream has a key there that nobody else reads.
     pub fn plain_key(&self, name: &str) -> String {
+        if self.one_stream_per_call && name.contains(['{', '}']) {
+            return format!("headwater:plain:{{{}{name}}}", self.prefix);
+        }
         format!("{}{name}", self.prefix)
     }
 
