@@ -13,6 +13,7 @@ use headwater_core::time::Now;
 use headwater_net_real::clock::Clock;
 use headwater_net_real::driver::{Control, Limits, Setup, run};
 use headwater_net_real::net::Net;
+use headwater_net_real::registry::Client;
 use headwater_net_real::server::bindings;
 use headwater_net_sim::encoder::{Encoder, Source, Target};
 use headwater_net_sim::rtmp::Rtmp;
@@ -78,8 +79,9 @@ pub async fn server<N: Net>(
     for binding in bindings(&config.listeners).map_err(io::Error::other)? {
         listeners.push((binding.service, net.listen(binding.at).await?));
     }
+    let stores = Client::all(&net, &config).map_err(io::Error::other)?;
     let node = Node::new(config, seed, clock.now());
-    let setup = Setup { net, clock, listeners, limits: Limits::default() };
+    let setup = Setup { net, clock, listeners, stores, limits: Limits::default() };
     run(setup, node, |_, event| tell(event), orders).await;
     Ok(())
 }
@@ -88,7 +90,8 @@ pub async fn server<N: Net>(
 pub async fn encoder<N: Net>(net: N, source: &Source, targets: Vec<Target>, seed: u64, moment: Moment) {
     let left = encoders::started_after(source, moment.started);
     let encoder = Encoder::new(left, targets, seed, moment.clock.now(), Rtmp::connect);
-    let setup = Setup { net, clock: moment.clock, listeners: Vec::new(), limits: Limits::default() };
+    let (listeners, stores) = (Vec::new(), Vec::new());
+    let setup = Setup { net, clock: moment.clock, listeners, stores, limits: Limits::default() };
     let (_control, orders) = mpsc::channel(1);
     run(setup, encoder, |_, _| {}, orders).await;
 }

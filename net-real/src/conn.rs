@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::driver::Happened;
 use crate::net::loss;
+use crate::task::Task;
 
 /// A connection that the machine knows of.
 pub(crate) struct Conn<S> {
@@ -170,15 +171,6 @@ const READ_BYTES_MAX: usize = 64 << 10;
 
 /// A buffer with less room than this is not worth a call.
 const READ_ROOM_MIN: usize = 1 << 10;
-
-/// Ends with its owner.
-struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 /// Wakes the driver for one connection only.
 struct Writable {

@@ -9,7 +9,8 @@
 //! Nothing can wait in a circle, because the machine's task never waits for another task. It takes from the bounded
 //! queue and never puts into it; what it gives away goes to the queue of a connection (bounded by the machine, which
 //! hears of every byte that leaves, and by [`Limits::queue_bytes`] when the machine is wrong), to the one-shot channel
-//! of a request, or to the event sink. The tasks that fill the bounded queue do wait, in turn, and only for the
+//! of a request, to the desk of a directory (which is bounded, and whose answer is "no" at once when it is full), or to
+//! the event sink. The tasks that fill the bounded queue do wait, in turn, and only for the
 //! machine: a machine that is slow makes its peers slow, each alike.
 //!
 //! Because the writing is done by the machine's own task, a turn that produces many small messages for a connection
@@ -26,8 +27,10 @@ use std::time::Duration;
 
 use headwater_core::event::Event;
 use headwater_core::io::{
-    Body, Close, CloseReason, Command, ConnId, Endpoint, Input, Machine, Output, RequestId, Service,
+    AskId, Body, Close, CloseReason, Command, ConnId, Endpoint, Input, Machine, Output, RequestId, Service,
+    StoreId,
 };
+use headwater_core::registry::{self, Failure};
 use headwater_core::time::Now;
 use http::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -39,6 +42,7 @@ use crate::conn::{Conn, Flushed};
 use crate::http::{Gate, HttpLimits};
 use crate::listen::{Accepting, Door, accept};
 use crate::net::{Net, dial_failure};
+use crate::registry::{Client, Desk};
 
 /// The bounds of the driver.
 #[derive(Clone, Debug)]
@@ -76,6 +80,8 @@ pub struct Setup<N: Net> {
     pub clock: Clock,
     /// Bound listeners, and what each of them speaks.
     pub listeners: Vec<(Service, N::Listener)>,
+    /// The directories of streams that the machine may ask.
+    pub stores: Vec<(StoreId, Client<N>)>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -117,7 +123,8 @@ pub async fn run<N: Net, M: Machine>(
     let (inputs, inputs_end) = mpsc::channel(INPUTS_MAX);
     let (writable, writable_end) = mpsc::unbounded_channel();
     let (gone, gone_end) = mpsc::unbounded_channel();
-    let Setup { net, clock, listeners, limits } = setup;
+    let Setup { net, clock, listeners, stores, limits } = setup;
+    let desks = stores.into_iter().map(|(id, client)| (id, Desk::open(client, inputs.clone()))).collect();
     let mut driver = Driver {
         net,
         machine,
@@ -132,6 +139,9 @@ pub async fn run<N: Net, M: Machine>(
         requests: BTreeMap::new(),
         to_flush: Vec::new(),
         overflown: Vec::new(),
+        desks,
+        asking: 0,
+        turned_away: Vec::new(),
         accepted: 0,
         cut_at: None,
     };
@@ -144,6 +154,8 @@ pub async fn run<N: Net, M: Machine>(
 pub(crate) enum Happened<S> {
     /// A listener accepted a connection.
     Accepted { service: Service, stream: S, peer: SocketAddr, permit: OwnedSemaphorePermit },
+    /// A directory answered, or did not.
+    Answered { ask: AskId, answer: Result<registry::Answer, Failure> },
     /// A request arrived; the answer goes back through the channel.
     Asked(Box<Asked>),
     /// An attempt to connect is over.
@@ -157,7 +169,6 @@ pub(crate) enum Happened<S> {
 /// A request and the way back.
 pub(crate) struct Asked {
     pub(crate) id: RequestId,
-    pub(crate) service: Service,
     pub(crate) peer: SocketAddr,
     pub(crate) request: Request<()>,
     pub(crate) answer: oneshot::Sender<Response<Body>>,
@@ -204,6 +215,11 @@ struct Driver<N: Net, M, E> {
     to_flush: Vec<ConnId>,
     /// Connections that were cut because their queue was too long; the machine is still to be told.
     overflown: Vec<ConnId>,
+    desks: BTreeMap<StoreId, Desk>,
+    /// Commands to directories that are not answered.
+    asking: usize,
+    /// Commands that no desk took; the machine is still to be told.
+    turned_away: Vec<(AskId, Failure)>,
     /// How many connections were accepted, for their ids.
     accepted: u64,
     /// When an orderly shutdown ends in any case.
@@ -215,7 +231,7 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
         let gate = Arc::new(Gate::new(self.inputs.clone(), gone, self.limits.http.clone()));
         for (service, listener) in listeners {
             let door = match service {
-                Service::Api | Service::Http => Door::Http(service, gate.clone(), self.phase.subscribe()),
+                Service::Http => Door::Http(gate.clone(), self.phase.subscribe()),
                 Service::Ovt | Service::Rtmp => Door::Stream(service, self.inputs.clone()),
             };
             let room = Arc::new(Semaphore::new(self.limits.connections));
@@ -241,7 +257,10 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
                 timer.as_mut().reset(at);
                 armed = Some(at);
             }
-            let quiet = self.cut_at.is_some() && self.conns.is_empty() && self.requests.is_empty();
+            let quiet = self.cut_at.is_some()
+                && self.conns.is_empty()
+                && self.requests.is_empty()
+                && self.asking == 0;
             tokio::select! {
                 biased;
                 order = next_order(&mut ends.control) => match order {
@@ -312,6 +331,10 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
             Happened::Accepted { service, stream, peer, permit } => {
                 self.accept(now, service, stream, peer, permit)
             }
+            Happened::Answered { ask, answer } => {
+                self.asking = self.asking.saturating_sub(1);
+                self.tell(now, Input::Registry { ask, answer });
+            }
             Happened::Asked(asked) => self.ask(now, *asked),
             Happened::Dialled { conn, result } => self.dialled(now, conn, result),
             Happened::Lost { conn, reason } => self.lost(now, conn, reason),
@@ -342,13 +365,13 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
     }
 
     fn ask(&mut self, now: Now, asked: Asked) {
-        let Asked { id, service, peer, request, answer } = asked;
+        let Asked { id, peer, request, answer } = asked;
         if answer.is_closed() {
             // Gone before the machine heard of it: so it never does.
             return;
         }
         self.requests.insert(id, answer);
-        self.tell(now, Input::Request { id, service, peer, request });
+        self.tell(now, Input::Request { id, peer, request });
     }
 
     fn asker_gone(&mut self, id: RequestId) {
@@ -432,8 +455,13 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
             while let Some(output) = self.machine.poll_output() {
                 self.act(now, output);
             }
-            let Some(conn) = self.overflown.pop() else { return };
-            self.machine.handle(now, Input::Closed { conn, reason: CloseReason::Reset });
+            if let Some(conn) = self.overflown.pop() {
+                self.machine.handle(now, Input::Closed { conn, reason: CloseReason::Reset });
+            } else if let Some((ask, failure)) = self.turned_away.pop() {
+                self.machine.handle(now, Input::Registry { ask, answer: Err(failure) });
+            } else {
+                return;
+            }
         }
     }
 
@@ -442,8 +470,7 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
             Output::Close { conn, how } => self.close(conn, how),
             Output::Event(event) => (self.events)(now, event),
             Output::Open { conn, to } => self.open(conn, to),
-            // The node waits for an answer for a bounded time.
-            Output::Registry { .. } => {}
+            Output::Registry { ask, store, command } => self.consult(ask, store, command),
             Output::Respond { id, response } => {
                 if let Some(answer) = self.requests.remove(&id) {
                     // Fails when the asker has gone in this very turn; then nobody misses it.
@@ -480,6 +507,17 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
             let _ = inputs.send(Happened::Dialled { conn, result }).await;
         });
         self.conns.insert(conn, Conn::dialling(conn, dial, &self.writable));
+    }
+
+    fn consult(&mut self, ask: AskId, store: StoreId, command: registry::Command) {
+        let put = match self.desks.get(&store) {
+            Some(desk) => desk.put(ask, command),
+            None => Err(Failure::Away("there is no such directory".to_owned())),
+        };
+        match put {
+            Ok(()) => self.asking += 1,
+            Err(failure) => self.turned_away.push((ask, failure)),
+        }
     }
 
     fn write(&mut self, now: Now, conn: ConnId, bytes: bytes::Bytes) {

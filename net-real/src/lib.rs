@@ -6,6 +6,7 @@
 //! * [`net`] is what the driver asks of a network; [`tokio`] is the real one, `turmoil` (a feature) a simulated one.
 //! * [`driver`] is the event loop. It does the writing itself, once per turn; reading is a task per connection.
 //! * [`http`] turns requests that hyper has parsed into inputs, and the machine's answers into responses.
+//! * [`registry`] carries commands to a directory of streams in Redis, a task for each.
 //! * [`clock`] is the two clocks of a node, [`log`] writes its events, [`environment`] is what its configuration may ask.
 //! * [`server`] puts them together to what `headwater serve` runs, [`demo`] to a whole cluster in one process.
 
@@ -18,7 +19,9 @@ pub mod http;
 mod listen;
 pub mod log;
 pub mod net;
+pub mod registry;
 pub mod server;
+mod task;
 pub mod tokio;
 #[cfg(feature = "turmoil")]
 pub mod turmoil;

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::driver::{Control, Ended, Limits, Setup, run};
 use crate::log;
 use crate::net::Net;
+use crate::registry::{self, CertificateError, Client};
 use crate::tokio::TokioNet;
 
 /// One address that a configuration asks to listen on.
@@ -43,6 +44,9 @@ pub enum ServeError {
     /// A listener cannot be bound.
     #[error("cannot listen on {} for Server/{}: {}", .0.at, .0.element, BindFailure(.0, .1))]
     Bind(Binding, io::Error),
+    /// A directory of streams cannot be reached with what its configuration says.
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
     /// There is no port at all.
     #[error(
         "there is nothing to listen on; give at least one of Server/{RTMP}, Server/{OVT}, Server/{LLHLS}"
@@ -66,7 +70,13 @@ pub enum ServeError {
 impl ServeError {
     /// Whether the configuration is at fault, and not the machine.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, ServeError::Address(_) | ServeError::Nothing | ServeError::SharedPort { .. })
+        matches!(
+            self,
+            ServeError::Address(_)
+                | ServeError::Certificates(_)
+                | ServeError::Nothing
+                | ServeError::SharedPort { .. }
+        )
     }
 }
 
@@ -97,7 +107,6 @@ pub fn serve(config: Config, limits: Limits) -> Result<Ended, ServeError> {
     ended
 }
 
-const API: &str = "Bind/Managers/API/Port";
 const RTMP: &str = "Bind/Providers/RTMP/Port";
 const OVT: &str = "Bind/Publishers/OVT/Port";
 const LLHLS: &str = "Bind/Publishers/LLHLS/Port";
@@ -107,7 +116,6 @@ const RESOLVERS_MAX: usize = 8;
 
 fn ports(listeners: &Listeners) -> Result<Vec<(Service, u16, &'static str)>, ServeError> {
     let asked = [
-        (Service::Api, listeners.api, API),
         (Service::Rtmp, listeners.rtmp, RTMP),
         (Service::Ovt, listeners.ovt, OVT),
         (Service::Http, listeners.llhls, LLHLS),
@@ -163,10 +171,13 @@ async fn serve_here(config: Config, limits: Limits, bindings: Vec<Binding>) -> R
               element = binding.element);
     }
     let clock = Clock::system();
+    let stores = Client::all(&net, &config)?;
+    for (_, redis, _) in config.stores() {
+        info!(target: "headwater", event = "directory", place = registry::place(redis));
+    }
     let node = Node::new(config, seed(), clock.now());
-    let ended =
-        run(Setup { net, clock, listeners, limits }, node, |now, event| log::event(now, &event), orders)
-            .await;
+    let setup = Setup { net, clock, listeners, stores, limits };
+    let ended = run(setup, node, |now, event| log::event(now, &event), orders).await;
     match ended {
         Ended::Clean => info!(target: "headwater", event = "stopped"),
         Ended::Cut { connections, requests } => {
@@ -229,13 +240,7 @@ mod tests {
 
     fn listeners(addresses: &[&str], ports: [Option<u16>; 3]) -> Listeners {
         let [rtmp, ovt, llhls] = ports;
-        Listeners {
-            addresses: addresses.iter().map(|&a| a.to_owned()).collect(),
-            api: None,
-            rtmp,
-            ovt,
-            llhls,
-        }
+        Listeners { addresses: addresses.iter().map(|&a| a.to_owned()).collect(), rtmp, ovt, llhls }
     }
 
     fn sockets(addresses: &[&str]) -> Vec<String> {
@@ -271,7 +276,6 @@ mod tests {
         let config = Config {
             name: "test".to_owned(),
             listeners: listeners(&["127.0.0.1"], [None, Some(at.port()), None]),
-            api: None,
             vhosts: Vec::new(),
         };
         let error = serve(config, Limits::default()).unwrap_err();

@@ -89,7 +89,13 @@ async fn drive(machine: impl Machine, port: Option<u16>) {
     }
     let clock = Clock::anchored(Wall::from_micros(1_700_000_000_000_000));
     let (_control, orders) = mpsc::channel(1);
-    run(Setup { net, clock, listeners, limits: Limits::default() }, machine, |_, _| {}, orders).await;
+    run(
+        Setup { net, clock, listeners, stores: Vec::new(), limits: Limits::default() },
+        machine,
+        |_, _| {},
+        orders,
+    )
+    .await;
 }
 
 /// 6 s: the link is held in the second second, the echo crashes at 3 s and is back at 4 s.

@@ -223,6 +223,7 @@ fn live(
             net: TokioNet::default(),
             clock,
             listeners: listeners.collect(),
+            stores: Vec::new(),
             limits: Limits::default(),
         };
         let (_control, orders) = mpsc::channel(1);
