@@ -4,6 +4,7 @@
 mod check;
 mod config;
 mod demo;
+mod routes;
 mod serve;
 
 use std::panic;
@@ -23,6 +24,7 @@ struct Arguments {
 enum Subcommands {
     Check(check::Arguments),
     Demo(demo::Arguments),
+    Routes(routes::Arguments),
     Serve(serve::Arguments),
 }
 
@@ -32,6 +34,7 @@ pub(crate) fn run() -> ExitCode {
     match Arguments::parse().command {
         Subcommands::Check(arguments) => check::run(&arguments),
         Subcommands::Demo(arguments) => demo::run(&arguments),
+        Subcommands::Routes(arguments) => routes::run(&arguments),
         Subcommands::Serve(arguments) => serve::run(&arguments),
     }
 }
