@@ -3,7 +3,8 @@
 //! A [`cluster::Cluster`] runs `headwater serve` processes on loopback; [`ffmpeg`] publishes to them and looks at
 //! what comes out; [`viewer::Viewer`] and [`chromium::Browser`] watch, as a program and as a person would. Nothing
 //! here knows how Headwater works inside: formats are parsed a second time on purpose, so that a wrong idea in
-//! `core` is not agreed with here. Only [`fuzz`] calls `core`.
+//! `core` is not agreed with here. Only [`fuzz`] calls `core`, and `stores` asks directories of streams through the client
+//! that Headwater uses.
 
 pub mod binary;
 pub mod chromium;
@@ -19,4 +20,6 @@ pub mod mutate;
 pub mod ovt;
 pub mod page;
 pub mod process;
+#[cfg(feature = "stores")]
+pub mod stores;
 pub mod viewer;
