@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 mod bench;
+mod bench_registry;
 mod bench_sim;
 mod checks;
 mod clip;
@@ -24,6 +25,8 @@ cargo xtask <task>
   sim [args]        every scenario in the simulator; `cargo xtask sim --help` tells more
   mutants [args]   small bugs that the simulator must find; `cargo xtask mutants --help` tells more
   bench relay       what relaying costs: --streams 20, --seconds 40, --json, --no-docs
+  bench registry    what the directory of streams costs: --streams 100000, --origins 100, --seconds 20,
+                    --routes 1000000, --json, --no-docs
   bench sim         how fast the simulator is: --runs 5, --json, --no-docs
   clip              make net-real/assets/clip.flv again
 ";
@@ -48,6 +51,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["sim", rest @ ..] => sim::run(rest),
         ["mutants", rest @ ..] => mutants::run(rest),
         ["bench", "relay", rest @ ..] => bench::relay(rest),
+        ["bench", "registry", rest @ ..] => bench_registry::run(rest),
         ["bench", "sim", rest @ ..] => bench_sim::run(rest),
         ["clip"] => clip::make(),
         [] | ["help" | "--help" | "-h"] => {
