@@ -35,6 +35,8 @@ pub struct StoreId(pub usize);
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
+    /// The managers' API, over HTTP.
+    Api,
     /// HLS publishers, over HTTP.
     Http,
     /// The OVT publisher.
@@ -132,6 +134,8 @@ pub enum Input {
     Request {
         /// Chosen by the driver; never used twice.
         id: RequestId,
+        /// On which kind of listener: [`Service::Api`] or [`Service::Http`].
+        service: Service,
         /// Who asks.
         peer: SocketAddr,
         /// The request. Its URI may be absolute or only a path; then `Host` names the server.

@@ -270,6 +270,12 @@ pub const HLS_GAP_SEGMENTS_MAX: usize = 16_384;
 /// Events of a packager that nobody has polled yet; the oldest are dropped.
 pub const HLS_EVENTS_MAX: usize = 65_536;
 
+/// Streams of which a journal is kept, for the operator who asks why.
+pub const JOURNAL_STREAMS_MAX: usize = 1_000;
+
+/// Lines in the journal of one stream.
+pub const JOURNAL_LINES_MAX: usize = 12;
+
 /// Streams whose place in a directory, and whose greatest epoch, an edge remembers.
 pub const ROUTES_KNOWN_MAX: usize = 20_000;
 

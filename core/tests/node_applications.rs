@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use headwater_core::config::{self, Environment};
-use headwater_core::io::{Endpoint, Input, Machine, Output, RequestId};
+use headwater_core::io::{Endpoint, Input, Machine, Output, RequestId, Service};
 use headwater_core::node::Node;
 use headwater_core::time::{Now, Time, Wall};
 
@@ -56,7 +56,7 @@ fn ask(host: &str, path: &str) -> Result<Endpoint, u16> {
     let config = config::load("Server.xml", &OneFile).expect("a good configuration").config;
     let mut node = Node::new(config, 1, NOW);
     let request = http::Request::get(path).header("host", host).body(()).expect("a request");
-    node.handle(NOW, Input::Request { id: RequestId(1), peer: PEER, request });
+    node.handle(NOW, Input::Request { id: RequestId(1), service: Service::Http, peer: PEER, request });
     while let Some(output) = node.poll_output() {
         match output {
             Output::Open { to, .. } => return Ok(to),

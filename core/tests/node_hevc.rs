@@ -37,7 +37,7 @@ fn config() -> Config {
         applications: vec![app],
         template: None,
     };
-    Config { name: "origin".to_owned(), listeners: Listeners::default(), vhosts: vec![vhost] }
+    Config { name: "origin".to_owned(), listeners: Listeners::default(), api: None, vhosts: vec![vhost] }
 }
 
 fn at(ms: u64) -> Now {
@@ -93,7 +93,10 @@ impl Stage {
     fn get(&mut self, path: &str) -> http::Response<Body> {
         let request =
             http::Request::get(path).header("host", "origin.example.com").body(()).expect("a request");
-        self.node.handle(at(self.now), Input::Request { id: RequestId(1), peer: PEER, request });
+        self.node.handle(
+            at(self.now),
+            Input::Request { id: RequestId(1), service: Service::Http, peer: PEER, request },
+        );
         self.settle();
         self.answers.pop_front().expect("an answer")
     }

@@ -169,6 +169,7 @@ pub(crate) enum Happened<S> {
 /// A request and the way back.
 pub(crate) struct Asked {
     pub(crate) id: RequestId,
+    pub(crate) service: Service,
     pub(crate) peer: SocketAddr,
     pub(crate) request: Request<()>,
     pub(crate) answer: oneshot::Sender<Response<Body>>,
@@ -231,7 +232,7 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
         let gate = Arc::new(Gate::new(self.inputs.clone(), gone, self.limits.http.clone()));
         for (service, listener) in listeners {
             let door = match service {
-                Service::Http => Door::Http(gate.clone(), self.phase.subscribe()),
+                Service::Api | Service::Http => Door::Http(service, gate.clone(), self.phase.subscribe()),
                 Service::Ovt | Service::Rtmp => Door::Stream(service, self.inputs.clone()),
             };
             let room = Arc::new(Semaphore::new(self.limits.connections));
@@ -365,13 +366,13 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
     }
 
     fn ask(&mut self, now: Now, asked: Asked) {
-        let Asked { id, peer, request, answer } = asked;
+        let Asked { id, service, peer, request, answer } = asked;
         if answer.is_closed() {
             // Gone before the machine heard of it: so it never does.
             return;
         }
         self.requests.insert(id, answer);
-        self.tell(now, Input::Request { id, peer, request });
+        self.tell(now, Input::Request { id, service, peer, request });
     }
 
     fn asker_gone(&mut self, id: RequestId) {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use headwater_core::io::{Body, RequestId};
+use headwater_core::io::{Body, RequestId, Service};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, RETRY_AFTER, SERVER};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -65,6 +65,13 @@ impl Default for HttpLimits {
     }
 }
 
+/// Who is at the other end of an HTTP connection, and at which door it knocked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) service: Service,
+    pub(crate) peer: SocketAddr,
+}
+
 /// What all HTTP connections of a driver share.
 pub(crate) struct Gate<S> {
     inputs: mpsc::Sender<Happened<S>>,
@@ -101,18 +108,15 @@ impl<S> Gate<S> {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<S>(
-    gate: Arc<Gate<S>>,
-    stream: S,
-    peer: SocketAddr,
-    mut phase: watch::Receiver<Phase>,
-) where
+pub(crate) async fn serve<S>(gate: Arc<Gate<S>>, stream: S, caller: Caller, mut phase: watch::Receiver<Phase>)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let peer = caller.peer;
     let activity = Arc::new(Activity::default());
     let service = service_fn(|request| {
         let (gate, exchange) = (gate.clone(), Activity::begin(&activity, request.version()));
-        async move { Ok::<_, Infallible>(gate.answer(request, peer, exchange).await) }
+        async move { Ok::<_, Infallible>(gate.answer(request, caller, exchange).await) }
     });
     let io = TokioIo::new(Watched::new(stream, activity.clone()));
     let mut connection = pin!(gate.builder.serve_connection(io, service));
@@ -161,7 +165,7 @@ impl<S> Gate<S> {
     async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        caller: Caller,
         exchange: Exchange,
     ) -> Response<Pieces> {
         let (mut parts, body) = request.into_parts();
@@ -169,7 +173,7 @@ impl<S> Gate<S> {
         parts.extensions.clear();
         let (version, head) = (parts.version, parts.method == Method::HEAD);
         let response = match self.drain(body).await {
-            Ok(()) => self.ask(Request::from_parts(parts, ()), peer).await,
+            Ok(()) => self.ask(Request::from_parts(parts, ()), caller).await,
             Err(status) => {
                 exchange.leaves_unread();
                 closing(refusal(status), version)
@@ -203,11 +207,12 @@ impl<S> Gate<S> {
 
     /// The machine's answer. When this future is dropped, which hyper does when the client is gone, the machine is
     /// told.
-    async fn ask(&self, request: Request<()>, peer: SocketAddr) -> Response<Body> {
+    async fn ask(&self, request: Request<()>, caller: Caller) -> Response<Body> {
         let Ok(_place) = self.in_flight.try_acquire() else { return unavailable() };
         let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();
-        let asked = Asked { id, peer, request, answer };
+        let Caller { service, peer } = caller;
+        let asked = Asked { id, service, peer, request, answer };
         if self.inputs.send(Happened::Asked(Box::new(asked))).await.is_err() {
             return unavailable();
         }

@@ -13,13 +13,13 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::driver::{Happened, Phase};
-use crate::http::{self, Gate};
+use crate::http::{self, Caller, Gate};
 use crate::net::Net;
 
 /// Where accepted connections go.
 pub(crate) enum Door<S> {
     /// To hyper.
-    Http(Arc<Gate<S>>, watch::Receiver<Phase>),
+    Http(Service, Arc<Gate<S>>, watch::Receiver<Phase>),
     /// To the machine, byte by byte.
     Stream(Service, mpsc::Sender<Happened<S>>),
 }
@@ -72,16 +72,17 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Door<S> {
     fn service(&self) -> Service {
         match self {
-            Door::Http(..) => Service::Http,
+            Door::Http(service, ..) => *service,
             Door::Stream(service, _) => *service,
         }
     }
 
     async fn pass(&self, stream: S, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         match self {
-            Door::Http(gate, phase) => {
-                debug!(%peer, service = ?Service::Http, "accepted");
-                let serving = http::serve(gate.clone(), stream, peer, phase.clone());
+            Door::Http(service, gate, phase) => {
+                debug!(%peer, ?service, "accepted");
+                let caller = Caller { service: *service, peer };
+                let serving = http::serve(gate.clone(), stream, caller, phase.clone());
                 tokio::spawn(async move {
                     serving.await;
                     drop(permit);

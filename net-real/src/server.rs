@@ -107,6 +107,7 @@ pub fn serve(config: Config, limits: Limits) -> Result<Ended, ServeError> {
     ended
 }
 
+const API: &str = "Bind/Managers/API/Port";
 const RTMP: &str = "Bind/Providers/RTMP/Port";
 const OVT: &str = "Bind/Publishers/OVT/Port";
 const LLHLS: &str = "Bind/Publishers/LLHLS/Port";
@@ -116,6 +117,7 @@ const RESOLVERS_MAX: usize = 8;
 
 fn ports(listeners: &Listeners) -> Result<Vec<(Service, u16, &'static str)>, ServeError> {
     let asked = [
+        (Service::Api, listeners.api, API),
         (Service::Rtmp, listeners.rtmp, RTMP),
         (Service::Ovt, listeners.ovt, OVT),
         (Service::Http, listeners.llhls, LLHLS),
@@ -240,7 +242,13 @@ mod tests {
 
     fn listeners(addresses: &[&str], ports: [Option<u16>; 3]) -> Listeners {
         let [rtmp, ovt, llhls] = ports;
-        Listeners { addresses: addresses.iter().map(|&a| a.to_owned()).collect(), rtmp, ovt, llhls }
+        Listeners {
+            addresses: addresses.iter().map(|&a| a.to_owned()).collect(),
+            api: None,
+            rtmp,
+            ovt,
+            llhls,
+        }
     }
 
     fn sockets(addresses: &[&str]) -> Vec<String> {
@@ -276,6 +284,7 @@ mod tests {
         let config = Config {
             name: "test".to_owned(),
             listeners: listeners(&["127.0.0.1"], [None, Some(at.port()), None]),
+            api: None,
             vhosts: Vec::new(),
         };
         let error = serve(config, Limits::default()).unwrap_err();

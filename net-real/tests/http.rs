@@ -374,7 +374,7 @@ async fn shutdown_answers_those_who_wait_and_lets_go_of_the_idle() {
 async fn the_uri_and_the_peer_reach_the_machine() {
     let (seen, mut inputs) = mpsc::unbounded_channel();
     let machine = scripted(move |_, input, out: &mut Outbox| {
-        if let Input::Request { id, peer, request } = input {
+        if let Input::Request { id, service: Service::Http, peer, request } = input {
             seen.send((peer, request.uri().to_string(), request.headers().get("host").cloned())).unwrap();
             out.push_back(Output::Respond { id, response: Response::new(Body::default()) });
         }

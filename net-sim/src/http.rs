@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use headwater_core::io::{Body, Close, CloseReason, Endpoint, Input, RequestId};
+use headwater_core::io::{Body, Close, CloseReason, Endpoint, Input, RequestId, Service};
 use headwater_core::time::{Deadline, Now};
 
 use crate::tcp::{ConnNo, Name, Segment, Side, State};
@@ -226,7 +226,7 @@ impl World {
         exchange.asked = Some(host);
         let peer = self.hosts[exchange.client.index()].socket(exchange.conn);
         self.note(host, What::Request(id, request.uri().to_string()));
-        self.feed(host, Input::Request { id, peer, request });
+        self.feed(host, Input::Request { id, service: Service::Http, peer, request });
     }
 
     /// The machine answers.

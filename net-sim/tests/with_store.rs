@@ -78,7 +78,7 @@ fn config(password: Option<&str>, database: u32) -> Config {
         applications: Vec::new(),
         template: None,
     };
-    Config { name: "node".to_owned(), listeners: Listeners::default(), vhosts: vec![vhost] }
+    Config { name: "node".to_owned(), listeners: Listeners::default(), api: None, vhosts: vec![vhost] }
 }
 
 struct Stage {

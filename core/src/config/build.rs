@@ -10,8 +10,8 @@ use crate::origin_map::{OriginRule, PullProperties};
 use super::check::{Node, Value};
 use super::diagnostic::{Kind, Report};
 use super::model::{
-    Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, OvtProvider, Providers,
-    Publishers, RtmpProvider, TimestampMode, VirtualHost,
+    Api, Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, OvtProvider,
+    Providers, Publishers, RtmpProvider, Secret, TimestampMode, VirtualHost,
 };
 use super::profile;
 use super::schema::Transport;
@@ -39,6 +39,7 @@ pub(super) fn config(server: &Node, report: &mut Report) -> Config {
     Config {
         name: server.text("Name").unwrap_or_default().to_string(),
         listeners: listeners(server, report),
+        api: api(server, report),
         vhosts,
     }
 }
@@ -75,9 +76,31 @@ fn listeners(server: &Node, report: &mut Report) -> Listeners {
     }
     Listeners {
         addresses: server.texts("IP"),
+        api: tcp_port(server.find("Bind/Managers/API/Port"))
+            .filter(|_| server.text("Managers/API/AccessToken").is_some()),
         rtmp: tcp_port(server.find("Bind/Providers/RTMP/Port")),
         ovt: tcp_port(server.find("Bind/Publishers/OVT/Port")),
         llhls: tcp_port(server.find("Bind/Publishers/LLHLS/Port")).filter(|_| is_llhls_enabled(server)),
+    }
+}
+
+/// The API, which wants a port and a token, and nothing without the other.
+fn api(server: &Node, report: &mut Report) -> Option<Api> {
+    let port = server.find("Bind/Managers/API/Port");
+    let token = server.text("Managers/API/AccessToken").filter(|token| !token.is_empty());
+    match (port, token) {
+        (Some(_), Some(token)) => Some(Api { token: Secret::new(token) }),
+        (Some(port), None) => {
+            let remedy = "Give it a token: <Managers><API><AccessToken>.";
+            report.warn(
+                &port.at,
+                Kind::Missing,
+                "The API has a port and no token, so it is not served.",
+                remedy,
+            );
+            None
+        }
+        (None, _) => None,
     }
 }
 

@@ -24,7 +24,7 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, Kind, Severity};
 pub use environment::Environment;
 pub use model::{
-    Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, OriginMapStore,
+    Api, Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, OriginMapStore,
     OvtProvider, Providers, Publishers, RedisServer, RedisServers, RedisTls, RtmpProvider, Secret,
     StorePlace, TimestampMode, VirtualHost,
 };

@@ -17,6 +17,8 @@ pub struct Config {
     pub name: String,
     /// What is listened on.
     pub listeners: Listeners,
+    /// `Managers/API`.
+    pub api: Option<Api>,
     /// Virtual hosts, in the order in which their patterns are tried.
     pub vhosts: Vec<VirtualHost>,
 }
@@ -44,11 +46,20 @@ impl Config {
     }
 }
 
+/// `Managers/API`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// `AccessToken`.
+    pub token: Secret,
+}
+
 /// The addresses and ports of a server; an absent port is not listened on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listeners {
     /// `Server/IP`: addresses to bind; `*` is every IPv4 address, `::` every IPv6 address.
     pub addresses: Vec<String>,
+    /// `Bind/Managers/API/Port`.
+    pub api: Option<u16>,
     /// `Bind/Providers/RTMP/Port`.
     pub rtmp: Option<u16>,
     /// `Bind/Publishers/OVT/Port`.
@@ -372,7 +383,7 @@ mod tests {
             vhost("local", &["::1", "127.*"]),
             vhost("rest", &["*.example.com"]),
         ];
-        let config = Config { name: String::new(), listeners: Listeners::default(), vhosts };
+        let config = Config { name: String::new(), listeners: Listeners::default(), api: None, vhosts };
         for (host, expected) in [
             ("live.example.com", Some("live")),
             ("LIVE.example.com:3333", Some("live")),

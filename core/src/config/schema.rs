@@ -175,7 +175,7 @@ const fn workers() -> Spec {
 /// A year: longer than any timeout that is meant.
 const MILLIS_MAX: i64 = 31_536_000_000;
 
-const ACCESS_TOKEN: &str = "The REST API is not served yet; a running node is changed by starting it anew.";
+const API_CORS: &str = "The API is for programs, not for web pages of other origins.";
 const ALERT: &str = "Alerts are not sent yet; what would raise them is in the log.";
 const ANALYTICS: &str = "Nothing is sent to a collector; the numbers stay on this machine.";
 const CONNECTIONS: &str = "Connections are not counted per application; OvenMediaEngine does not either.";
@@ -208,6 +208,7 @@ const QUERY: &str = "No query is added to the URLs in playlists; players send th
 const RECOVERY: &str = "Streams are not recovered from disk; publishers connect again.";
 const RTCP: &str = "Only RTSP has it, and RTSP is not pulled yet.";
 const RTSP: &str = "RTSP is not pulled yet: pull over OVT.";
+const STORAGE: &str = "The API only reads; there is nothing to store.";
 const STUN: &str = "The public address is not asked for; only WebRTC needs it, which is not served yet.";
 const SUBTITLES: &str = "Subtitle renditions are not made; audio and video are served.";
 const TEMPLATES: &str =
@@ -239,7 +240,7 @@ pub(super) static SERVER: Spec = item(
         )
         .required(),
         item("Modules", MODULES),
-        item("Managers", MANAGERS).idle(ACCESS_TOKEN),
+        item("Managers", MANAGERS),
         item("Alert", ALERTS).idle(ALERT),
         item("Analytics", &[text("UserKey"), item("Forwarding", &[flag("Enable"), text("Collector")])])
             .idle(ANALYTICS),
@@ -248,8 +249,7 @@ pub(super) static SERVER: Spec = item(
     ],
 );
 
-static BIND_MANAGERS: &[Spec] =
-    &[item("API", &[port("Port"), port("TLSPort"), workers()]).idle(ACCESS_TOKEN)];
+static BIND_MANAGERS: &[Spec] = &[item("API", &[port("Port"), port("TLSPort").idle(TLS), workers()])];
 
 static BIND_PROVIDERS: &[Spec] = &[
     item("OVT", &[workers()]),
@@ -318,8 +318,8 @@ static MANAGERS: &[Spec] = &[
         "API",
         &[
             text("AccessToken").required(),
-            item("Storage", &[flag("Enabled"), text("Path")]),
-            item("CrossDomains", CROSS_DOMAINS),
+            item("Storage", &[flag("Enabled"), text("Path")]).idle(STORAGE),
+            item("CrossDomains", CROSS_DOMAINS).idle(API_CORS),
         ],
     ),
 ];

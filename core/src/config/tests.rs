@@ -200,6 +200,7 @@ fn an_origin_that_ran_oven_media_engine_is_understood() {
     let config = loaded(VECTORS[2]).config;
     assert_eq!(config.name, "OME-origin1");
     let listeners = Listeners {
+        api: Some(28081),
         addresses: vec!["127.0.0.1".to_string()],
         rtmp: Some(21935),
         ovt: Some(29000),

@@ -61,6 +61,20 @@ impl Directory {
         })
     }
 
+    /// Whether the store answers, as far as anybody has asked.
+    pub(super) fn is_there(&self) -> bool {
+        self.announcer.is_store_there() && self.resolver.is_store_there()
+    }
+
+    pub(super) fn vhost(&self) -> &str {
+        &self.vhost
+    }
+
+    /// Where a stream of this server is.
+    pub(super) fn own_url(&self, name: &str) -> String {
+        format!("{}/{name}", self.base.as_deref().unwrap_or_default())
+    }
+
     fn key(&self, name: &str) -> StreamKey {
         let (app, stream) = name.split_once('/').unwrap_or((name, ""));
         StreamKey { vhost: self.vhost.clone(), app: app.to_owned(), stream: stream.to_owned() }
@@ -72,8 +86,10 @@ impl Node {
     pub(super) fn announce(&mut self, now: Now, key: &StreamKey) {
         let Some(store) = self.store_of(key) else { return };
         let Some(directory) = self.directories.get_mut(&store) else { return };
-        let Some(base) = &directory.base else { return };
-        let (name, url) = (name(key), format!("{base}/{}", name(key)));
+        if directory.base.is_none() {
+            return;
+        }
+        let (name, url) = (name(key), directory.own_url(&name(key)));
         directory.announcer.announce(now, name, url);
         self.directory_settle(now, store);
     }
@@ -222,7 +238,7 @@ impl Node {
 }
 
 /// A stream's name in the directory.
-fn name(key: &StreamKey) -> String {
+pub(super) fn name(key: &StreamKey) -> String {
     format!("{}/{}", key.app, key.stream)
 }
 

@@ -13,6 +13,8 @@
 
 mod census;
 mod directory;
+mod journal;
+mod managing;
 mod memory;
 mod publishing;
 mod pulling;
@@ -24,6 +26,7 @@ mod timers;
 mod unread;
 mod viewing;
 mod waiting;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -35,11 +38,14 @@ use crate::event::{Event, StreamKey};
 use crate::io::{Close, CloseReason, Command, ConnId, Input, Machine, Output, RequestId, Service, StoreId};
 use crate::time::{Deadline, Now};
 use directory::Directory;
+use journal::Journal;
 use memory::{Absent, Ended};
 use publishing::Publisher;
 use relaying::Client;
 use stream::{Stream, StreamId};
 use timers::Timers;
+
+pub use why::{Step, Why};
 
 /// One server: an origin, an edge, or both, as its configuration says.
 pub struct Node {
@@ -56,6 +62,9 @@ pub struct Node {
     /// The streams on which requests wait.
     parked: BTreeMap<RequestId, StreamId>,
     directories: BTreeMap<StoreId, Directory>,
+    journal: Journal,
+    /// When the last input came.
+    now: Now,
     absent: Absent,
     ended: Ended,
     timers: Timers<Child>,
@@ -97,6 +106,8 @@ impl Node {
             names: BTreeMap::new(),
             starting: BTreeSet::new(),
             parked: BTreeMap::new(),
+            journal: Journal::default(),
+            now,
             absent: Absent::default(),
             ended: Ended::default(),
             timers: Timers::new(),
@@ -113,7 +124,7 @@ impl Node {
             Service::Rtmp => self.publisher_accepted(now, conn),
             Service::Ovt => self.client_accepted(now, conn),
             // HTTP arrives as requests; a bare connection of it has nothing to say to a node.
-            Service::Http => self.out.push_back(Output::Close { conn, how: Close::Abort }),
+            Service::Api | Service::Http => self.out.push_back(Output::Close { conn, how: Close::Abort }),
         }
     }
 
@@ -179,12 +190,14 @@ impl Node {
     }
 
     fn event(&mut self, event: Event) {
+        self.journal.note(self.now.mono, &event);
         self.out.push_back(Output::Event(event));
     }
 }
 
 impl Machine for Node {
     fn handle(&mut self, now: Now, input: Input) {
+        self.now = now;
         match input {
             Input::Accepted { conn, .. } if self.closing => self.close(conn, Close::Abort),
             Input::Accepted { conn, service, .. } => self.accepted(now, conn, service),
@@ -193,6 +206,7 @@ impl Machine for Node {
             Input::Opened { conn } => self.pull_opened(now, conn),
             Input::Received { conn, bytes } => self.received(now, conn, bytes),
             Input::Registry { ask, answer } => self.directory_answered(now, ask, answer),
+            Input::Request { id, service: Service::Api, request, .. } => self.managed(now, id, &request),
             Input::Request { id, request, .. } => self.requested(now, id, &request),
             Input::RequestGone { id } => self.request_gone(id),
             Input::Sent { conn, bytes } => self.sent(now, conn, bytes),
@@ -200,6 +214,7 @@ impl Machine for Node {
     }
 
     fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
         // A child may be due again at once, and a few times over; one that always is must not hold up the others for ever.
         for _ in 0..self.timers.len().saturating_mul(TURNS_MAX) {
             let Some(child) = self.timers.pop_due(now.mono) else { return };

@@ -3,12 +3,14 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Application, Listeners, LlHls, OriginMapStore, OvtProvider, Providers, Publishers, RedisServer,
-    RedisServers, RtmpProvider, StorePlace, TimestampMode, VirtualHost,
+    Api, Application, Listeners, LlHls, OriginMapStore, OvtProvider, Providers, Publishers, RedisServer,
+    RedisServers, RtmpProvider, Secret, StorePlace, TimestampMode, VirtualHost,
 };
 use crate::io::{AskId, Endpoint, StoreId};
 use crate::limits;
@@ -58,7 +60,7 @@ fn config(applications: Vec<Application>, origins: Vec<OriginRule>) -> Config {
         applications,
         template: None,
     };
-    Config { name: "edge".to_owned(), listeners: Listeners::default(), vhosts: vec![vhost] }
+    Config { name: "edge".to_owned(), listeners: Listeners::default(), api: None, vhosts: vec![vhost] }
 }
 
 /// An edge that pulls everything of `app` from `a`, then from `b`.
@@ -82,6 +84,7 @@ struct Bench {
     /// Bytes that were written and not taken.
     written: BTreeMap<ConnId, Vec<Bytes>>,
     answers: BTreeMap<RequestId, u16>,
+    bodies: BTreeMap<RequestId, String>,
     events: Vec<Event>,
     /// What directories were asked.
     commands: Vec<(AskId, StoreId, StoreCommand)>,
@@ -98,6 +101,7 @@ impl Bench {
             closed: Vec::new(),
             written: BTreeMap::new(),
             answers: BTreeMap::new(),
+            bodies: BTreeMap::new(),
             events: Vec::new(),
             commands: Vec::new(),
         }
@@ -118,6 +122,8 @@ impl Bench {
                 Output::Respond { id, response } => {
                     let twice = self.answers.insert(id, response.status().as_u16());
                     assert_eq!(twice, None, "{id:?} was answered twice");
+                    let body = response.into_body().0.concat();
+                    self.bodies.insert(id, String::from_utf8_lossy(&body).into_owned());
                 }
                 Output::Write { conn, bytes } => {
                     assert!(!self.is_closed(conn), "{conn:?} was written to after its end");
@@ -172,7 +178,7 @@ impl Bench {
         let id = RequestId(self.asked);
         let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
         let request = http::Request::get(path).header("host", "edge").body(()).expect("a request");
-        self.tell(Input::Request { id, peer, request });
+        self.tell(Input::Request { id, service: Service::Http, peer, request });
         id
     }
 
@@ -1070,4 +1076,80 @@ fn a_server_with_an_embedded_store_finds_its_own_streams_and_nothing_else() {
     bench.tell(Input::Closed { conn: encoder.conn, reason: CloseReason::Eof });
     bench.run(10_000);
     bench.demand_empty();
+}
+
+// What operators and load balancers ask.
+
+/// A server with an API whose token is `secret`.
+fn with_api(mut config: Config) -> Config {
+    config.api = Some(Api { token: Secret::new("secret") });
+    config
+}
+
+impl Bench {
+    /// Asks the API, with this token; the status, and the answer as text.
+    fn manage(&mut self, path: &str, token: Option<&str>) -> (u16, String) {
+        self.asked += 1;
+        let id = RequestId(self.asked);
+        let mut request = http::Request::get(path).header("host", "edge");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Basic {}", BASE64_STANDARD.encode(token)));
+        }
+        let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let request = request.body(()).expect("a request");
+        self.tell(Input::Request { id, service: Service::Api, peer, request });
+        (self.status(id).expect("at once"), self.bodies.remove(&id).unwrap_or_default())
+    }
+}
+
+#[test]
+fn the_api_wants_its_token_and_health_does_not() {
+    let mut bench = Bench::new(with_api(edge()));
+    for token in [None, Some(""), Some("secre"), Some("secret2"), Some("Secret")] {
+        let (status, body) = bench.manage("/api/v1/routes", token);
+        assert!(status == 401 && !body.contains("secret"), "{token:?}: {status} {body}");
+    }
+    assert_eq!(bench.manage("/api/v1/routes", Some("secret")).0, 200);
+    assert_eq!(bench.manage("/api/v2/routes", Some("secret")).0, 404);
+    assert_eq!(bench.manage("/healthz", None).0, 200);
+    let (asked, on_the_viewers_port) = (bench.get("/readyz"), bench.get("/api/v1/routes"));
+    assert_eq!((bench.status(asked), bench.status(on_the_viewers_port)), (Some(200), Some(404)));
+    bench.tell(Input::Command(Command::Shutdown));
+    assert_eq!((bench.manage("/healthz", None).0, bench.manage("/readyz", None).0), (200, 503));
+    let mut bench = Bench::new(edge());
+    assert_eq!(bench.manage("/api/v1/routes", Some("")).0, 404, "no token, no API");
+}
+
+#[test]
+fn a_server_whose_directory_is_away_is_ready_and_says_what_is_degraded() {
+    let mut bench = Bench::new(with_store(config(vec![application("app", true)], Vec::new())));
+    let (status, body) = bench.manage("/readyz", None);
+    assert!(status == 200 && body.contains("\"degraded\": []"), "{body}");
+    assert!(bench.commands.is_empty(), "the store is not asked for that");
+    bench.get("/app/s/llhls.m3u8");
+    bench.fail();
+    let (status, body) = bench.manage("/readyz", None);
+    assert!(status == 200 && body.contains("directory of virtual host default is away"), "{body}");
+}
+
+#[test]
+fn why_tells_the_chain_of_decisions() {
+    let mut bench = Bench::new(with_api(with_store(edge())));
+    let why = |bench: &mut Bench, url: &str| bench.manage(&format!("/api/v1/why?url={url}"), Some("secret"));
+    let (status, body) = why(&mut bench, "http%3A%2F%2Fedge%2Fother%2Fs");
+    assert!(status == 200 && body.contains("404: there is no such application"), "{body}");
+    let (_, body) = why(&mut bench, "http://edge/app/s");
+    assert!(body.contains("ovt://a:9000/app/s, then ovt://b:9000/app/s"), "{body}");
+    assert!(body.contains("it would be pulled as its origin rule says"), "{body}");
+    bench.get("/app/s/llhls.m3u8");
+    let mut origins = BTreeMap::new();
+    bench.serve(&mut origins, |_| None);
+    bench.fail();
+    let (_, body) = why(&mut bench, "http://edge/app/s");
+    assert!(body.contains("asked ovt://a:9000/app/s") && body.contains("the origin refused"), "{body}");
+    assert!(body.contains("it is away now"), "{body}");
+    for wrong in ["", "?url=", "?url=nonsense", "?url=%ff", "?other=1"] {
+        let (status, body) = bench.manage(&format!("/api/v1/why{wrong}"), Some("secret"));
+        assert!(status == 400 && body.contains("error"), "{wrong}: {status} {body}");
+    }
 }

@@ -50,6 +50,9 @@ enum Failure {
 impl Node {
     /// An HTTP request has come.
     pub(super) fn requested(&mut self, now: Now, id: RequestId, request: &http::Request<()>) {
+        if let Some(response) = self.health(request) {
+            return self.respond(id, response);
+        }
         let Some((key, llhls, file)) = self.locate(request) else {
             return self.refuse(id, &CrossDomains::default(), None, Failure::NotFound);
         };

@@ -228,6 +228,25 @@ impl Announcer {
         !self.line.is_away()
     }
 
+    /// The streams that are this origin's, with the numbers of their epochs.
+    pub fn owned(&self) -> impl Iterator<Item = (&str, u64)> {
+        let owned = self.streams.iter().filter(|(_, stream)| stream.standing == Standing::Owner);
+        owned.map(|(name, stream)| (name.as_str(), stream.floor))
+    }
+
+    /// How one of its streams stands, in words; `None` if it has no such stream.
+    pub fn standing(&self, name: &str) -> Option<String> {
+        let stream = self.streams.get(name)?;
+        Some(match stream.standing {
+            Standing::Unclaimed => "it is about to be announced".to_owned(),
+            Standing::Foreign => "somebody else has its plain key; this server waits".to_owned(),
+            Standing::Owner => format!("it is announced as {}, epoch {}", stream.url, stream.floor),
+            Standing::Waiting(owner) => {
+                format!("it is announced by owner {owner}; this server waits in line")
+            }
+        })
+    }
+
     /// Whether everything that was to be said has been said.
     pub fn is_quiet(&self) -> bool {
         !self.line.is_asking() && self.leaving.is_empty() && self.claims.is_empty()

@@ -204,6 +204,12 @@ impl Resolver {
         self.known.get(name).map(|known| (known.epoch, known.places.as_slice()))
     }
 
+    /// Every stream of which a place is known, with its epoch and its places.
+    pub fn routes(&self) -> impl Iterator<Item = (&str, Option<Epoch>, &[Url])> {
+        let found = self.known.iter().filter(|(_, known)| !known.places.is_empty());
+        found.map(|(name, known)| (name.as_str(), known.epoch, known.places.as_slice()))
+    }
+
     /// Adds what it holds to `census`.
     pub fn count(&self, census: &mut Census) {
         census.watched_routes += self.watched.len().max(self.watches.len()) + self.wanted.len();

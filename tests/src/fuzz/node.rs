@@ -346,7 +346,7 @@ impl World {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         self.waiting.push(id);
-        self.input(Input::Request { id, peer: nowhere(), request });
+        self.input(Input::Request { id, service: Service::Http, peer: nowhere(), request });
     }
 
     fn close(&mut self, script: &mut Script) {

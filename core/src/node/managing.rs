@@ -1,0 +1,161 @@
+//! The managers' API, and the two questions of load balancers: `/healthz` (does the process live?) and `/readyz` (may
+//! viewers be sent here?). Neither waits for anybody.
+//!
+//! The API wants the token of `Managers/API/AccessToken`, as OvenMediaEngine does: `Authorization: Basic`, the whole
+//! token in Base64.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Response, StatusCode};
+use serde::Serialize;
+
+use crate::io::{Body, Output, RequestId};
+use crate::time::Now;
+use crate::url::Url;
+
+use super::Node;
+
+/// What `/readyz` says.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    /// What does not work as it should, and what that means.
+    degraded: Vec<String>,
+}
+
+/// An error of the API.
+#[derive(Debug, Serialize)]
+struct Problem<'p> {
+    error: &'p str,
+}
+
+/// A stream that the server knows the way to.
+#[derive(Debug, Serialize)]
+struct KnownRoute {
+    stream: String,
+    epoch: Option<String>,
+    urls: Vec<String>,
+    /// Whether it is announced by this server.
+    own: bool,
+}
+
+impl Node {
+    /// A request on the managers' port.
+    pub(super) fn managed(&mut self, now: Now, id: RequestId, request: &http::Request<()>) {
+        let response = self.manage(now, request);
+        self.out.push_back(Output::Respond { id, response });
+    }
+
+    /// The answer to a load balancer's question, if it is one.
+    pub(super) fn health(&self, request: &http::Request<()>) -> Option<Response<Body>> {
+        let asks = matches!(*request.method(), Method::GET | Method::HEAD);
+        match request.uri().path() {
+            "/healthz" if asks => Some(plain(StatusCode::OK, "ok\n")),
+            "/readyz" if asks => {
+                let status = if self.closing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+                Some(json(status, &self.readiness()))
+            }
+            _ => None,
+        }
+    }
+
+    fn manage(&self, now: Now, request: &http::Request<()>) -> Response<Body> {
+        if let Some(health) = self.health(request) {
+            return health;
+        }
+        let Some(api) = &self.config.api else { return problem(StatusCode::NOT_FOUND, "there is no API") };
+        if !is_allowed(request, api.token.reveal()) {
+            let mut response = problem(
+                StatusCode::UNAUTHORIZED,
+                "the token is missing or wrong: send Authorization: Basic and the Base64 of Managers/API/AccessToken",
+            );
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"API\""));
+            return response;
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return problem(StatusCode::METHOD_NOT_ALLOWED, "this can only be read: use GET");
+        }
+        match request.uri().path() {
+            "/api/v1/routes" => json(StatusCode::OK, &self.known_routes()),
+            "/api/v1/why" => match asked_url(request) {
+                Ok(url) => json(StatusCode::OK, &self.why(now, &url)),
+                Err(why) => problem(StatusCode::BAD_REQUEST, &why),
+            },
+            _ => problem(StatusCode::NOT_FOUND, "there are /api/v1/routes and /api/v1/why?url=..."),
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        let away = self.directories.values().filter(|directory| !directory.is_there());
+        let degraded = away.map(|directory| {
+            format!(
+                "the directory of virtual host {} is away: streams that run go on, known routes are used, \
+                 new streams are not found",
+                directory.vhost()
+            )
+        });
+        Readiness { ready: !self.closing, degraded: degraded.collect() }
+    }
+
+    fn known_routes(&self) -> Vec<KnownRoute> {
+        let mut routes = Vec::new();
+        for directory in self.directories.values() {
+            for (name, number) in directory.announcer.owned() {
+                let urls = vec![directory.own_url(name)];
+                routes.push(KnownRoute {
+                    stream: name.to_owned(),
+                    epoch: Some(number.to_string()),
+                    urls,
+                    own: true,
+                });
+            }
+            for (name, epoch, places) in directory.resolver.routes() {
+                let urls = places.iter().map(ToString::to_string).collect();
+                let epoch = epoch.map(|epoch| epoch.to_string());
+                routes.push(KnownRoute { stream: name.to_owned(), epoch, urls, own: false });
+            }
+        }
+        routes
+    }
+}
+
+fn asked_url(request: &http::Request<()>) -> Result<Url, String> {
+    let remedy = "write /api/v1/why?url=http://host/app/stream, percent-encoded";
+    let query = request.uri().query().unwrap_or_default();
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("url=")).ok_or(remedy)?;
+    let text = percent_encoding::percent_decode_str(value).decode_utf8().map_err(|_| remedy)?;
+    Url::parse(&text).map_err(|error| format!("url: {error}"))
+}
+
+/// Whether the request carries the token. Every byte is compared, so that the time does not tell how many were right.
+fn is_allowed(request: &http::Request<()>, token: &str) -> bool {
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some((scheme, encoded)) = given.and_then(|given| given.split_once(' ')) else { return false };
+    let Ok(given) = BASE64_STANDARD.decode(encoded) else { return false };
+    let differs = given.iter().zip(token.as_bytes()).fold(0, |differs, (a, b)| differs | (a ^ b));
+    scheme.eq_ignore_ascii_case("basic") && given.len() == token.len() && !token.is_empty() && differs == 0
+}
+
+fn problem(status: StatusCode, error: &str) -> Response<Body> {
+    json(status, &Problem { error })
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let mut response = plain(status, &format!("{text}\n"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn plain(status: StatusCode, text: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(Bytes::copy_from_slice(text.as_bytes())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
