@@ -57,6 +57,9 @@ struct Mapping {
     offset_us: i64,
     ticks: BTreeMap<TrackId, i64>,
     last_in: BTreeMap<TrackId, Timestamp>,
+    /// How far its time has been ahead of the clock at most, in microseconds: since both began anywhere, only what is
+    /// added to that says anything.
+    lead_us: i64,
     /// Packets may repeat what an earlier source delivered.
     overlaps: bool,
     /// The main track goes on without a hole, or has been started at a key frame.
@@ -94,7 +97,7 @@ impl Feed {
     pub fn push(&mut self, timeline: &mut Timeline, now: Now, packet: Packet) -> Passed {
         let mut passed = Passed::default();
         if let State::Live(mapping) = &mut self.state {
-            if !mapping.jumps(&packet) {
+            if !mapping.jumps(now, &packet) {
                 mapping.pass(timeline, now, self.main, packet, &mut passed.packets);
                 return passed;
             }
@@ -220,6 +223,9 @@ impl Feed {
         passed: &mut Passed,
         joined: Joined,
     ) {
+        if let Some(live_us) = timeline.live_us(now) {
+            mapping.lead_us = lead_us(now, live_us.saturating_sub(mapping.offset_us));
+        }
         for packet in held {
             mapping.pass(timeline, now, self.main, packet, &mut passed.packets);
         }
@@ -346,13 +352,15 @@ fn votes(packet: &Packet) -> u32 {
 
 impl Mapping {
     fn new(offset_us: i64, overlaps: bool, decodable: bool) -> Mapping {
-        Mapping { offset_us, ticks: BTreeMap::new(), last_in: BTreeMap::new(), overlaps, decodable }
+        let (ticks, last_in) = (BTreeMap::new(), BTreeMap::new());
+        Mapping { offset_us, ticks, last_in, lead_us: i64::MIN, overlaps, decodable }
     }
 
-    /// Whether the source has started its clock again.
-    fn jumps(&self, packet: &Packet) -> bool {
+    /// Whether the source has set its clock. Media that is missing is no jump forwards: time has passed meanwhile.
+    fn jumps(&self, now: Now, packet: &Packet) -> bool {
         let Some(last) = self.last_in.get(&packet.track) else { return false };
-        last.since(packet.dts) > JUMP_BACK || packet.dts.since(*last) > JUMP_FORWARD
+        let gained_us = lead_us(now, packet.dts.as_micros()).saturating_sub(self.lead_us);
+        last.since(packet.dts) > JUMP_BACK || gained_us > JUMP_FORWARD_US
     }
 
     fn pass(
@@ -365,6 +373,7 @@ impl Mapping {
     ) {
         let fingerprint = timeline.recalls.then(|| fingerprint(&packet));
         self.last_in.insert(packet.track, packet.dts);
+        self.lead_us = self.lead_us.max(lead_us(now, packet.dts.as_micros()));
         if self.overlaps && fingerprint.is_some_and(|it| self.is_repeated(timeline, it, &packet)) {
             if Some(packet.track) == main || main.is_none() {
                 self.decodable = true;
@@ -402,6 +411,11 @@ impl Mapping {
     }
 }
 
+/// How far a source's time is ahead of the clock, in microseconds.
+fn lead_us(now: Now, source_us: i64) -> i64 {
+    source_us.saturating_sub_unsigned(now.mono.as_micros())
+}
+
 /// Whether a viewer can start with this packet.
 fn is_start(main: Option<TrackId>, packet: &Packet) -> bool {
     main.is_none_or(|main| packet.track == main && packet.key)
@@ -417,8 +431,8 @@ const SEAMLESS_US: i64 = 250_000;
 /// An access unit of this size is not there twice by chance.
 const PROOF_BYTES: usize = 512;
 const VOTES_NEEDED: u32 = 3;
-/// A source whose time goes back by more than this has started again.
+/// A source whose time goes back by more than this has set its clock.
 const JUMP_BACK: Duration = Duration::from_secs(1);
-/// A source whose time goes forward by more than this, too: one packet with a time that cannot be meant must not put
-/// everything that follows out of reach.
-const JUMP_FORWARD: Duration = Duration::from_secs(24 * 60 * 60);
+/// A source whose time goes forward by so many microseconds more than the clock does, too: its media would be behind a
+/// hole in which nothing is missing. A source that was slow from its first packet on and leaves media out gains less.
+const JUMP_FORWARD_US: i64 = 10_000_000;

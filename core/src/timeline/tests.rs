@@ -267,6 +267,34 @@ fn a_source_that_starts_again_is_joined_again() {
 }
 
 #[test]
+fn a_source_that_sets_its_clock_forwards_leaves_no_hole_in_which_nothing_is_missing() {
+    let mut timeline = Timeline::forgetful(TimestampMode::ZeroBased);
+    let mut feed = Feed::new(Some(VIDEO));
+    let mut out = Vec::new();
+    for n in 0..=100 {
+        let ahead_ms = if n <= 30 { 0 } else { 37_000 };
+        out.extend(feed.push(&mut timeline, at(n as u64 * 40), frame(n, -ahead_ms)).packets);
+        out.extend(feed.handle_timeout(&mut timeline, at(n as u64 * 40 + 30)).packets);
+    }
+    // It goes on at its next key frame, where that would have been.
+    let there = (0..=30).chain(50..=100).map(|n| n * 40).collect::<Vec<_>>();
+    let off = millis(&out).iter().zip(&there).map(|(is, should)| (is - should).abs()).max();
+    assert_eq!((out.len(), off.filter(|off| *off <= 40)), (there.len(), off), "{:?}", millis(&out));
+}
+
+#[test]
+fn a_source_that_was_silent_leaves_the_hole_that_there_is() {
+    let mut timeline = Timeline::forgetful(TimestampMode::ZeroBased);
+    let mut feed = Feed::new(Some(VIDEO));
+    let mut out = Vec::new();
+    // The second half comes late, and all at once.
+    for (n, clock) in (0..=30).map(|n| (n, n as u64 * 40)).chain((1_000..=1_030).map(|n| (n, 44_000))) {
+        out.extend(feed.push(&mut timeline, at(clock), frame(n, 0)).packets);
+    }
+    assert_eq!(millis(&out), (0..=30).chain(1_000..=1_030).map(|n| n * 40).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_time_that_cannot_be_meant_does_not_move_the_timeline() {
     let mut timeline = playing(50);
     let mut feed = Feed::new(Some(VIDEO));
