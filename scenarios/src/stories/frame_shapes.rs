@@ -32,10 +32,12 @@ fn write(draw: &mut Draw) -> Script {
     script.viewer("edge", draw.number(7_000..=10_000));
     script.length_ms = 40_000;
 
-    // A part is whole when the next frame of its track is there, and sound waits for the pictures of its time as well;
-    // two hops are to be made. B-frames are decoded later than made.
+    // A part is whole when the next frame of its track is there, and sound waits for the pictures of its time as well.
+    // B-frames are decoded later than made. Two hops are to be made, then the answer to a reload, and there and back for
+    // the part; and once more there and back for a short one at the end of a segment, which comes so soon after another
+    // that the reload for it is still on its way.
+    script.must(Rule::Fresh { ms: frame_ms + sound_ms + reordering_ms + 7 * script.one_way_ms() + 50 });
     let ways = 4 * script.one_way_ms() + 50;
-    script.must(Rule::Fresh { ms: frame_ms + sound_ms + reordering_ms + ways });
     script.must(Rule::Dated { ms: reordering_ms + frame_ms + ways });
     script.must(Rule::Gap { ms: script.part_gap_ms() + frame_ms });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError).must(Rule::NoFailover);
