@@ -5,7 +5,9 @@ mod hls_support;
 use core::time::Duration;
 
 use headwater_core::config::LlHls;
-use headwater_core::hls::{Answer, CacheKind, GridAnchor, Packager, PackagerEvent, Request, WaitFor};
+use headwater_core::hls::{
+    Answer, CacheKind, GridAnchor, Numbers, Packager, PackagerEvent, Request, WaitFor,
+};
 use headwater_core::media::{Codec, Playlist, PlaylistOptions, Rendition, Timebase, Timestamp};
 use headwater_core::time::Wall;
 use hls_support::*;
@@ -29,7 +31,10 @@ macro_rules! vector {
 fn a_stream_without_a_known_codec_has_no_packager() {
     let mut track = video_track(Timebase::MILLIS, 30.0);
     track.codec = Codec::Vp8;
-    assert!(Packager::new(&LlHls::default(), "app", "stream", &info([track]), EPOCH, 0).is_none());
+    assert!(
+        Packager::new(&LlHls::default(), "app", "stream", &info([track]), EPOCH, Numbers::default())
+            .is_none()
+    );
 }
 
 #[test]
@@ -41,11 +46,14 @@ fn numbers_come_from_the_wall_clock() {
 #[test]
 fn a_stream_that_comes_back_goes_on_with_higher_numbers() {
     let source = Source::default();
+    let first = Numbers { msn: BASE_MSN + 50, discontinuity: 7 };
     let mut packager =
-        Packager::new(&LlHls::default(), "app", "stream", &source.info(), EPOCH, BASE_MSN + 50).unwrap();
+        Packager::new(&LlHls::default(), "app", "stream", &source.info(), EPOCH, first).unwrap();
     source.packets().iter().for_each(|packet| packager.push(packet));
     let playlist = media_playlist(&mut packager, VIDEO).unwrap();
-    assert_eq!(playlist.segments[0].msn, BASE_MSN + 50);
+    assert_eq!((playlist.segments[0].msn, playlist.discontinuity_sequence), (first.msn, first.discontinuity));
+    let next = packager.next_numbers().expect("it has used some");
+    assert!(next.msn > playlist.segments.last().unwrap().msn && next.discontinuity > first.discontinuity);
 }
 
 #[test]
@@ -362,7 +370,8 @@ fn b3_a_segment_of_fine_ticks_is_not_rounded_up_to_the_next_second() {
     let fine = Timebase::new(1, 10_000_000).unwrap();
     let info = info([video_track(fine, 25.0)]);
     let mut packager =
-        Packager::new(&config, "app", "stream", &info, GridAnchor::default(), 0).expect("there is a track");
+        Packager::new(&config, "app", "stream", &info, GridAnchor::default(), Numbers::default())
+            .expect("there is a track");
     // The hole ends so soon after the line that the line is passed over, and only the limit cuts.
     for us in [0, 1_510_000, 1_550_000] {
         let at = Timestamp::from_micros(us).to(fine);
@@ -418,9 +427,26 @@ fn a_track_that_goes_and_comes_back_does_not_give_its_numbers_again() {
     let after = Source { start_us: 10_000_000, length_us: 12_000_000, ..Source::default() };
     after.packets().iter().for_each(|packet| packager.push(packet));
     for track in [VIDEO, AUDIO] {
-        let first = media_playlist(&mut packager, track).unwrap().segments[0].msn;
+        let playlist = media_playlist(&mut packager, track).unwrap();
+        let first = playlist.segments[0].msn;
         assert!(Some(first) > newest, "l14: {first} was given to other bytes");
+        assert_eq!(playlist.discontinuity_sequence, 1, "players place its media anew");
     }
+}
+
+#[test]
+fn a_track_that_comes_later_counts_discontinuities_like_the_others() {
+    let both = Source { length_us: 9_000_000, ..Source::default() };
+    let alone = info([both.info().tracks[0].clone()]);
+    let mut packager = packager(&LlHls::default(), &alone);
+    both.packets().iter().for_each(|packet| packager.push(packet));
+    packager.update(&both.info());
+    let after = Source { start_us: 10_000_000, length_us: 12_000_000, ..Source::default() };
+    after.packets().iter().for_each(|packet| packager.push(packet));
+    let [video, audio] = [VIDEO, AUDIO].map(|track| media_playlist(&mut packager, track).unwrap());
+    let breaks = video.segments.iter().filter(|segment| segment.discontinuity).count() as u64;
+    assert_eq!((breaks, audio.segments[0].discontinuity), (1, false));
+    assert_eq!(audio.discontinuity_sequence, video.discontinuity_sequence + breaks);
 }
 
 #[test]

@@ -18,5 +18,5 @@ mod segmenter;
 mod window;
 
 pub use grid::GridAnchor;
-pub use packager::{Answer, CacheKind, Packager, PackagerEvent, Response, WaitFor};
+pub use packager::{Answer, CacheKind, Numbers, Packager, PackagerEvent, Response, WaitFor};
 pub use request::{Request, RequestError, TrackRef};

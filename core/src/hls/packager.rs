@@ -34,6 +34,24 @@ pub struct Packager {
     cache: BTreeMap<Cached, Text>,
 }
 
+/// Where the numbers of a stream begin. Under one name they only grow, whatever becomes of the stream: that is how
+/// players and caches tell its media apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// No segment has a lower media sequence number.
+    pub msn: u64,
+    /// The discontinuity sequence number of the first segment: players place media by it, so the times of another life
+    /// of the stream must not have the same one.
+    pub discontinuity: u64,
+}
+
+impl Numbers {
+    /// The greater ones of both.
+    pub fn max(self, other: Numbers) -> Numbers {
+        Numbers { msn: self.msn.max(other.msn), discontinuity: self.discontinuity.max(other.discontinuity) }
+    }
+}
+
 /// Something that a packager's owner wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PackagerEvent {
@@ -143,18 +161,18 @@ impl Packager {
     /// A packager for the tracks of `info` that LL-HLS can carry (H.264, H.265 and AAC); `None` if there are none.
     ///
     /// `anchor` ties media time to the wall clock: packagers of the same media with the same anchor agree on
-    /// numbers, boundaries and bytes. No segment gets a number below `first_msn_min`; a stream that comes back under
-    /// its name goes on after its [`Packager::last_msn`].
+    /// numbers, boundaries and bytes. `first` says where numbers begin at least; a stream that comes back under its
+    /// name goes on with its [`Packager::next_numbers`].
     pub fn new(
         config: &LlHls,
         app: &str,
         stream: &str,
         info: &StreamInfo,
         anchor: GridAnchor,
-        first_msn_min: u64,
+        first: Numbers,
     ) -> Option<Packager> {
         Some(Packager {
-            segmenter: Segmenter::new(config, stream, info, anchor, first_msn_min)?,
+            segmenter: Segmenter::new(config, stream, info, anchor, first)?,
             config: config.clone(),
             app: app.into(),
             stream: stream.into(),
@@ -233,6 +251,12 @@ impl Packager {
             }
             Request::Part { of, msn, part } => self.answer_part(of, *msn, *part),
         }
+    }
+
+    /// Where the numbers of a stream begin that comes after this one under the same name; `None` if this one has used
+    /// none.
+    pub fn next_numbers(&self) -> Option<Numbers> {
+        self.segmenter.next_numbers()
     }
 
     fn answer_master(&mut self, name: &str, legacy: bool, gzip: bool) -> Answer {

@@ -15,6 +15,7 @@ use super::convert::{self, Format};
 use super::grid::{Grid, GridAnchor};
 use super::lane::{Lane, Plan};
 use super::names::{self, TrackNames};
+use super::packager::Numbers;
 use super::window::Window;
 use crate::config::LlHls;
 use crate::limits;
@@ -27,8 +28,8 @@ pub(super) struct Segmenter {
     plan: Plan,
     config: Timing,
     stream_key: String,
-    /// No segment gets a lower number.
-    msn_min: u64,
+    /// Where numbers begin.
+    first: Numbers,
     /// The newest segment when tracks last went: a track that comes back is a new one, but not its numbers.
     gone_msn: Option<u64>,
     /// The newest DTS of any track on this timeline.
@@ -63,7 +64,7 @@ impl Segmenter {
         stream: &str,
         info: &StreamInfo,
         anchor: GridAnchor,
-        msn_min: u64,
+        first: Numbers,
     ) -> Option<Segmenter> {
         let segment = config.segment.clamp(Duration::from_millis(200), Duration::from_secs(60));
         let target_s = target_duration_s(segment);
@@ -90,7 +91,7 @@ impl Segmenter {
                 count: config.segment_count.clamp(3, 10_000),
             },
             stream_key: names::stream_key(stream),
-            msn_min,
+            first,
             gone_msn: None,
             newest_dts: None,
             joint: None,
@@ -148,6 +149,7 @@ impl Segmenter {
         if !same {
             self.end_epoch();
             self.gone_msn = self.newest_msn();
+            self.first.discontinuity = self.discontinuities();
             self.set_tracks(info);
             return;
         }
@@ -179,6 +181,12 @@ impl Segmenter {
     /// The highest number of a segment so far, also of tracks that are gone.
     pub(super) fn newest_msn(&self) -> Option<u64> {
         self.lanes.iter().filter_map(|lane| lane.window.newest_msn()).max().max(self.gone_msn)
+    }
+
+    /// Where the numbers of a stream begin that comes after this one under the same name.
+    pub(super) fn next_numbers(&self) -> Option<Numbers> {
+        let msn = self.newest_msn()?.saturating_add(1);
+        Some(Numbers { msn, discontinuity: self.discontinuities().saturating_add(1) })
     }
 
     /// TARGETDURATION.
@@ -267,14 +275,23 @@ impl Segmenter {
         self.plan.watermark = Some(packet.dts);
     }
 
+    /// How many discontinuities there were before the next segment of any track: tracks count alike, also if one of
+    /// them is new or was empty until now.
+    fn discontinuities(&self) -> u64 {
+        let counts = self.lanes.iter().map(|lane| lane.window.discontinuities());
+        counts.fold(self.first.discontinuity, u64::max)
+    }
+
     /// Decides the number of an epoch's first segment, which starts at `at`.
     fn number_first_segment(&mut self, at: Timestamp) {
+        let discontinuities = self.discontinuities();
+        self.lanes.iter_mut().for_each(|lane| lane.window.begin_after(discontinuities));
         let plan = &mut self.plan;
         let by_grid = u64::try_from(plan.grid.number(at)).ok();
         let newest = self.lanes.iter().filter_map(|lane| lane.window.newest_msn()).max();
         let number = match newest {
             Some(newest) => newest + 1,
-            None => by_grid.unwrap_or(0).max(self.msn_min),
+            None => by_grid.unwrap_or(0).max(self.first.msn),
         };
         let number = number.max(self.gone_msn.map_or(0, |gone| gone + 1));
         // Numbers stay far from the end of their type, so that the next one always exists.

@@ -143,6 +143,19 @@ impl Window {
         }
     }
 
+    /// How many discontinuities there were before the next segment.
+    pub(super) fn discontinuities(&self) -> u64 {
+        let listed = self.listed.iter().filter(|segment| segment.discontinuity).count() as u64;
+        self.discontinuity_sequence + listed + u64::from(self.broken)
+    }
+
+    /// The first segment, if there is none yet, comes after so many discontinuities.
+    pub(super) fn begin_after(&mut self, discontinuities: u64) {
+        if self.listed.is_empty() {
+            self.discontinuity_sequence = discontinuities;
+        }
+    }
+
     /// The next segment, if any, will follow a discontinuity.
     pub(super) fn break_after(&mut self) {
         self.broken = !self.listed.is_empty();

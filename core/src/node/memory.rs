@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::event::StreamKey;
+use crate::hls::Numbers;
 use crate::limits::{ABSENT_MEMORY, ABSENT_STREAMS_MAX, ENDED_STREAMS_MAX};
 use crate::pull::Over;
 use crate::time::Time;
@@ -51,35 +52,35 @@ impl Absent {
     }
 }
 
-/// The last media sequence numbers of streams that ended: a stream that comes back never gives an old number to
-/// other bytes.
+/// Where the numbers of streams that ended go on: a stream that comes back never gives an old number to other bytes,
+/// nor to other times.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
-    next_msn: BTreeMap<StreamKey, u64>,
+    next: BTreeMap<StreamKey, Numbers>,
     order: VecDeque<StreamKey>,
 }
 
 impl Ended {
-    pub(super) fn remember(&mut self, key: StreamKey, last_msn: u64) {
-        if self.next_msn.insert(key.clone(), last_msn.saturating_add(1)).is_some() {
+    pub(super) fn remember(&mut self, key: StreamKey, next: Numbers) {
+        if self.next.insert(key.clone(), next).is_some() {
             return;
         }
         self.order.push_back(key);
         if self.order.len() > ENDED_STREAMS_MAX
             && let Some(oldest) = self.order.pop_front()
         {
-            self.next_msn.remove(&oldest);
+            self.next.remove(&oldest);
         }
     }
 
     /// How many are remembered.
     pub(super) fn len(&self) -> usize {
-        self.next_msn.len().max(self.order.len())
+        self.next.len().max(self.order.len())
     }
 
-    /// The smallest number that a new stream of this name may start with.
-    pub(super) fn first_msn(&self, key: &StreamKey) -> u64 {
-        self.next_msn.get(key).copied().unwrap_or(0)
+    /// Where the numbers of a new stream of this name begin at least.
+    pub(super) fn first_numbers(&self, key: &StreamKey) -> Numbers {
+        self.next.get(key).copied().unwrap_or_default()
     }
 }
 
@@ -123,9 +124,11 @@ mod tests {
                 && absent.get(Time::ZERO, &key(ABSENT_STREAMS_MAX)).is_some()
         );
         let mut ended = Ended::default();
-        (0..=ENDED_STREAMS_MAX).for_each(|n| ended.remember(key(n), 7));
-        ended.remember(key(ENDED_STREAMS_MAX), 9);
-        assert_eq!((ended.next_msn.len(), ended.order.len()), (ENDED_STREAMS_MAX, ENDED_STREAMS_MAX));
-        assert_eq!((ended.first_msn(&key(0)), ended.first_msn(&key(ENDED_STREAMS_MAX))), (0, 10));
+        let numbers = |msn| Numbers { msn, discontinuity: 2 * msn };
+        (0..=ENDED_STREAMS_MAX).for_each(|n| ended.remember(key(n), numbers(7)));
+        ended.remember(key(ENDED_STREAMS_MAX), numbers(9));
+        assert_eq!((ended.next.len(), ended.order.len()), (ENDED_STREAMS_MAX, ENDED_STREAMS_MAX));
+        let first = |n| ended.first_numbers(&key(n));
+        assert_eq!((first(0), first(ENDED_STREAMS_MAX)), (Numbers::default(), numbers(9)));
     }
 }

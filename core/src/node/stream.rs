@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::config::{Application, TimestampMode};
 use crate::event::{Event, StreamKey};
-use crate::hls::{GridAnchor, Packager, PackagerEvent};
+use crate::hls::{GridAnchor, Numbers, Packager, PackagerEvent};
 use crate::io::{Close, ConnId, Output};
 use crate::limits::{FROZEN_AFTER, HELD_DESCRIBES_MAX, UNUSED_MIN};
 use crate::media::{self, Kind, Packet, StreamInfo, Timestamp};
@@ -175,19 +175,19 @@ impl Stream {
 
     /// Makes the packager when the first packet says where the stream's timeline is. Segments lie on a grid: that of
     /// the timestamps themselves where they mean something, else one that is anchored to the wall clock.
-    fn begin_packaging(&mut self, now: Now, first_msn: u64, first: &Packet) {
+    fn begin_packaging(&mut self, now: Now, numbers: Numbers, first: &Packet) {
         let (Some(config), Some(info)) = (&self.app.publishers.llhls, &self.info) else { return };
-        let (anchor, first_msn) = match self.timestamps() {
+        let (anchor, numbers) = match self.timestamps() {
             TimestampMode::Original | TimestampMode::SystemClock => {
-                (GridAnchor::of_timestamps(config.segment), first_msn)
+                (GridAnchor::of_timestamps(config.segment), numbers)
             }
             TimestampMode::ZeroBased => {
                 let anchor = GridAnchor::new(now.wall, self.live.unwrap_or(first.dts));
                 let early = first.dts.plus_micros(FIRST_SEGMENT_US);
-                (anchor.with_line_at(early, config.segment), first_msn.max(fresh_msn(now, config.segment)))
+                (anchor.with_line_at(early, config.segment), numbers.max(fresh_numbers(now, config.segment)))
             }
         };
-        let packager = Packager::new(config, &self.key.app, &self.key.stream, info, anchor, first_msn);
+        let packager = Packager::new(config, &self.key.app, &self.key.stream, info, anchor, numbers);
         self.packaging =
             packager.map_or(Packaging::Never, |packager| Packaging::Packager(Box::new(packager)));
     }
@@ -205,13 +205,20 @@ impl Stream {
 /// Where the first segment may end, in microseconds: early, because players that do not know parts wait for it.
 const FIRST_SEGMENT_US: i64 = 1_000_000;
 
-/// A number that this server has not used, even if it has just been restarted and remembers nothing. A stream uses one
-/// number per segment duration, and this grows by two, so it is ahead of whatever was numbered before it, unless
-/// that lived for less than the history that it began with.
-fn fresh_msn(now: Now, segment: Duration) -> u64 {
+/// Numbers that this server has not used, even if it has just been restarted and remembers nothing.
+///
+/// A stream uses one segment number per segment duration, and here they grow by two, so they are ahead of whatever was
+/// numbered before, unless that lived for less than the history that it began with. Discontinuities grow by one in a
+/// second, since 2020: some players have 31 bits for them.
+fn fresh_numbers(now: Now, segment: Duration) -> Numbers {
     let since_epoch = u128::try_from(now.wall.as_micros()).unwrap_or(0);
-    u64::try_from(2 * since_epoch / segment.as_micros().max(1)).unwrap_or(0)
+    let msn = u64::try_from(2 * since_epoch / segment.as_micros().max(1)).unwrap_or(0);
+    let discontinuity = u64::try_from(now.wall.as_micros() / 1_000_000 - SECONDS_OF_2020).unwrap_or(0);
+    Numbers { msn, discontinuity }
 }
+
+/// When 2020 began, in seconds since the Unix epoch.
+const SECONDS_OF_2020: i64 = 1_577_836_800;
 
 impl Node {
     /// Makes room for a stream under its name.
@@ -286,8 +293,8 @@ impl Node {
             }
         }
         if let Packaging::NotYet = stream.packaging {
-            let first_msn = self.ended.first_msn(&stream.key);
-            stream.begin_packaging(now, first_msn, packet);
+            let numbers = self.ended.first_numbers(&stream.key);
+            stream.begin_packaging(now, numbers, packet);
         }
         match &mut stream.packaging {
             Packaging::Never => self.refuse_viewers_of(id),
@@ -345,8 +352,8 @@ impl Node {
         self.names.remove(&stream.key);
         self.starting.remove(&id);
         self.timers.remove(Child::Stream(id));
-        if let Some(last) = stream.packager().and_then(Packager::last_msn) {
-            self.ended.remember(stream.key.clone(), last);
+        if let Some(next) = stream.packager().and_then(Packager::next_numbers) {
+            self.ended.remember(stream.key.clone(), next);
         }
         for conn in core::mem::take(&mut stream.clients) {
             self.client_gone(now, conn);

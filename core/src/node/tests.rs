@@ -791,6 +791,28 @@ fn a_publisher_whose_clock_starts_again_goes_on_at_its_next_key_frame() {
 }
 
 #[test]
+fn a_stream_that_comes_back_has_other_numbers_also_after_a_restart() {
+    let publish = |bench: &mut Bench| {
+        let mut encoder = Encoder::new(bench, "stream");
+        encoder.publish(bench, 2_500, 0);
+        let next = bench.node.streams.values().find_map(|stream| stream.packager()?.next_numbers());
+        bench.tell(Input::Closed { conn: encoder.conn, reason: CloseReason::Reset });
+        next.expect("there are segments")
+    };
+    let mut bench = Bench::new(origin(true));
+    let first = publish(&mut bench);
+    let second = publish(&mut bench);
+    let mut restarted = Bench { ms: bench.ms + 10_000, ..Bench::new(origin(true)) };
+    let third = publish(&mut restarted);
+    for (before, after) in [(first, second), (second, third)] {
+        assert!(
+            before.msn < after.msn && before.discontinuity < after.discontinuity,
+            "{before:?}, {after:?}"
+        );
+    }
+}
+
+#[test]
 fn a_stream_of_sound_alone_is_a_stream() {
     let mut bench = Bench::new(origin(true));
     let mut encoder = Encoder::new(&mut bench, "stream");

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use headwater_core::config::LlHls;
-use headwater_core::hls::{Answer, GridAnchor, Packager, PackagerEvent, Request, Response};
+use headwater_core::hls::{Answer, GridAnchor, Numbers, Packager, PackagerEvent, Request, Response};
 use headwater_core::media::aac::AacConfig;
 use headwater_core::media::h264::AvcConfig;
 use headwater_core::media::{
@@ -183,7 +183,7 @@ impl Source {
 }
 
 pub fn packager(config: &LlHls, info: &StreamInfo) -> Packager {
-    Packager::new(config, "app", "stream", info, EPOCH, 0).expect("there is a track")
+    Packager::new(config, "app", "stream", info, EPOCH, Numbers::default()).expect("there is a track")
 }
 
 /// Asks for a file, as a URL names it.

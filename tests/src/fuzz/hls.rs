@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_core::config::LlHls;
-use headwater_core::hls::{Answer, GridAnchor, Packager, PackagerEvent, Request, Response, WaitFor};
+use headwater_core::hls::{Answer, GridAnchor, Numbers, Packager, PackagerEvent, Request, Response, WaitFor};
 use headwater_core::media::{
     Kind, Packet, Playlist, PlaylistOptions, Rendition, StreamInfo, Timebase, Timestamp, Track, TrackId,
 };
@@ -139,7 +139,8 @@ impl Packaged {
         let config = config(&mut script);
         let mut info = info(&mut script);
         let anchor = anchor(&mut script, config.segment);
-        let first = u64::try_from(script.number()).unwrap_or(0).min(1 << 60);
+        let msn = u64::try_from(script.number()).unwrap_or(0).min(1 << 60);
+        let first = Numbers { msn, discontinuity: msn };
         let Some(mut packager) = Packager::new(&config, APP, STREAM, &info, anchor, first) else {
             return packaged;
         };
@@ -254,8 +255,8 @@ fn packager_with_media() -> Packager {
     };
     let stream = sample::stream(sample::AVC_AAC);
     let anchor = GridAnchor::at(Wall::from_micros(1_800_000_000_000_000));
-    let mut packager =
-        Packager::new(&config, APP, STREAM, &stream.info, anchor, 0).expect("the tracks can be packaged");
+    let mut packager = Packager::new(&config, APP, STREAM, &stream.info, anchor, Numbers::default())
+        .expect("the tracks can be packaged");
     for round in 0..5 {
         for packet in &stream.packets {
             let [dts, pts] = [packet.dts, packet.pts].map(|at| at.plus_micros(round * 2_000_000));
