@@ -184,7 +184,7 @@ impl Stream {
             TimestampMode::ZeroBased => {
                 let anchor = GridAnchor::new(now.wall, self.live.unwrap_or(first.dts));
                 let early = first.dts.plus_micros(FIRST_SEGMENT_US);
-                (anchor.with_line_at(early, config.segment), numbers.max(fresh_numbers(now, config.segment)))
+                (anchor.with_line_at(early, config.segment), numbers.max(fresh_numbers(now)))
             }
         };
         let packager = Packager::new(config, &self.key.app, &self.key.stream, info, anchor, numbers);
@@ -207,12 +207,10 @@ const FIRST_SEGMENT_US: i64 = 1_000_000;
 
 /// Numbers that this server has not used, even if it has just been restarted and remembers nothing.
 ///
-/// A stream uses one segment number per segment duration, and here they grow by two, so they are ahead of whatever was
-/// numbered before, unless that lived for less than the history that it began with. Discontinuities grow by one in a
-/// second, since 2020: some players have 31 bits for them.
-fn fresh_numbers(now: Now, segment: Duration) -> Numbers {
-    let since_epoch = u128::try_from(now.wall.as_micros()).unwrap_or(0);
-    let msn = u64::try_from(2 * since_epoch / segment.as_micros().max(1)).unwrap_or(0);
+/// Segment numbers are milliseconds since the epoch: no stream has so many segments, not even of the past that it begins
+/// with. Discontinuities are seconds since 2020: some players have 31 bits for them.
+fn fresh_numbers(now: Now) -> Numbers {
+    let msn = u64::try_from(now.wall.as_millis()).unwrap_or(0);
     let discontinuity = u64::try_from(now.wall.as_micros() / 1_000_000 - SECONDS_OF_2020).unwrap_or(0);
     Numbers { msn, discontinuity }
 }

@@ -19,9 +19,7 @@ fn write(draw: &mut Draw) -> Script {
     script.encoders[0].gop = draw.pick(&[15, 30, 60]);
     let mut comes = 5_000;
     for _ in 1..=draw.number(1..=3) {
-        // A limit of the product: numbers are taken from the clock at twice the pace of segments, and the history that a
-        // stream begins with is numbered at once; an edge that has lived for less than that gives them again.
-        let ends = comes + draw.number(6_000..=10_000);
+        let ends = comes + draw.number(1_000..=10_000);
         script.viewer("edge", comes).until_ms = Some(ends);
         let host = "edge".to_owned();
         let ending = match draw.number(0..=3) {
