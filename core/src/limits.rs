@@ -188,6 +188,16 @@ pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause between attempts.
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// A connection to an origin that has said nothing for so long is probed by the kernel: a persistent stream never leaves
+/// an origin that is silent, so nothing else would tell one that is gone.
+pub const PROBE_AFTER: Duration = Duration::from_secs(5);
+
+/// How long the kernel waits for the answer to a probe.
+pub const PROBE_EVERY: Duration = Duration::from_secs(2);
+
+/// After so many probes without an answer the connection is lost.
+pub const PROBES_MAX: u32 = 3;
+
 /// How long a stream that was playing may be without any origin before it is given up.
 pub const RESUME_BUDGET: Duration = Duration::from_secs(60);
 

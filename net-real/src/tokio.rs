@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use headwater_core::io::Endpoint;
+use headwater_core::limits;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout_at};
@@ -45,7 +46,11 @@ impl Net for TokioNet {
 
     async fn accept(listener: &mut TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = listener.accept().await?;
-        tune(&stream);
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(30))
+            .with_interval(Duration::from_secs(10))
+            .with_retries(3);
+        tune(&stream, &keepalive);
         Ok((stream, peer))
     }
 
@@ -56,7 +61,11 @@ impl Net for TokioNet {
             Err(_) => timeout_at(until, resolve(to)).await??,
         };
         let stream = first_of(&addresses, until).await?;
-        tune(&stream);
+        let keepalive = TcpKeepalive::new()
+            .with_time(limits::PROBE_AFTER)
+            .with_interval(limits::PROBE_EVERY)
+            .with_retries(limits::PROBES_MAX);
+        tune(&stream, &keepalive);
         Ok(stream)
     }
 }
@@ -100,13 +109,9 @@ fn worse(a: io::Error, b: io::Error) -> io::Error {
     if weight(&b) > weight(&a) { b } else { a }
 }
 
-/// Small messages leave at once, and a peer that vanished without a word is noticed within a minute. A socket
-/// that refuses either still works, so failures are not worth losing it.
-fn tune(stream: &TcpStream) {
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(10))
-        .with_retries(3);
+/// Small messages leave at once, and a peer that vanished without a word is noticed: a client within a minute, an origin
+/// sooner. A socket that refuses either still works, so failures are not worth losing it.
+fn tune(stream: &TcpStream, keepalive: &TcpKeepalive) {
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    let _ = SockRef::from(stream).set_tcp_keepalive(keepalive);
 }

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 use headwater_core::io::{Body, Close, CloseReason, Command, ConnId, Endpoint, Input, RequestId, Service};
+use headwater_core::limits;
 use headwater_core::time::Time;
 
 use crate::net::{RETRANSMISSION_MIN, Way, WireNo};
@@ -35,6 +36,8 @@ pub struct Tcp {
     pub give_up: Duration,
     /// How long a closed connection may take to send what was queued.
     pub flush: Duration,
+    /// Whether machines have the kernel probe what they have opened when it is silent, as the driver of production does.
+    pub probes: bool,
 }
 
 impl Default for Tcp {
@@ -45,6 +48,7 @@ impl Default for Tcp {
             recut: true,
             give_up: Duration::from_secs(924),
             flush: Duration::from_secs(5),
+            probes: true,
         }
     }
 }
@@ -150,6 +154,8 @@ pub(crate) struct End {
     /// Whether the process still holds it.
     pub(crate) held: bool,
     pub(crate) out: Pipe,
+    /// When the kernel last had something from the other end.
+    heard: Time,
 }
 
 /// A connection.
@@ -267,6 +273,7 @@ pub(crate) enum TcpEvent {
     Arrive { conn: ConnNo, to: Side, number: u64, segment: Segment },
     Ack { conn: ConnNo, to: Side },
     Retry { conn: ConnNo, from: Side, attempt: u32 },
+    Probe { conn: ConnNo, unanswered: u32 },
     FlushOver { conn: ConnNo, side: Side },
 }
 
@@ -281,6 +288,7 @@ impl World {
             state: State::Opening,
             held: true,
             out: Pipe::default(),
+            heard: self.now(),
         };
         let server_host = target.unwrap_or(host);
         let wires = [self.links.wire(host, server_host), self.links.wire(server_host, host)];
@@ -303,6 +311,7 @@ impl World {
             TcpEvent::Arrive { conn, to, number, segment } => self.tcp_arrive(conn, to, number, segment),
             TcpEvent::Ack { conn, to } => self.tcp_ack_arrived(conn, to),
             TcpEvent::Retry { conn, from, attempt } => self.tcp_retry(conn, from, attempt),
+            TcpEvent::Probe { conn, unanswered } => self.tcp_probe(conn, unanswered),
             TcpEvent::FlushOver { conn, side } => self.tcp_flush_over(conn, side),
         }
     }
@@ -494,7 +503,8 @@ impl World {
         let name =
             if http { Name::HttpServer } else { Name::Machine(self.hosts[to.index()].next_accepted()) };
         let life = self.hosts[to.index()].life;
-        let server = End { host: to, life, name, state: State::Open, held: true, out: Pipe::default() };
+        let (state, out, heard) = (State::Open, Pipe::default(), self.now());
+        let server = End { host: to, life, name, state, held: true, out, heard };
         if let Some(conn) = self.conns.get_mut(no) {
             conn.server = Some(server);
         }
@@ -535,6 +545,7 @@ impl World {
                 let (host, life) = (conn.client.host, conn.client.life);
                 self.signal(host, life, Signal::Opened { conn: no });
                 self.tcp_pump(no, Side::Client);
+                self.tcp_probe_later(no, limits::PROBE_AFTER, 0);
             }
             State::Gone => self.tcp_answer_rst(no, Side::Client),
             State::Open | State::Flushing => {}
@@ -566,9 +577,11 @@ impl World {
     }
 
     fn tcp_arrive(&mut self, no: ConnNo, to: Side, number: u64, segment: Segment) {
+        let now = self.now();
         let Some(conn) = self.conns.get_mut(no) else { return };
         let Some(end) = conn.end(to) else { return };
         let (host, life, state) = (end.host, end.life, end.state);
+        end.heard = now;
         if !self.hosts[host.index()].powered {
             if !matches!(segment, Segment::Rst) {
                 self.tcp_bounce(no, to.other(), number, segment);
@@ -776,6 +789,39 @@ impl World {
         let bytes = core::mem::take(&mut end.out.acks_stuck);
         if bytes > 0 {
             self.tcp_acked(no, side, bytes);
+        }
+    }
+}
+
+/// Keepalive, of what a machine has opened: while nothing is on its way, the kernel asks the other one now and then.
+impl World {
+    fn tcp_probe_later(&mut self, no: ConnNo, pause: Duration, unanswered: u32) {
+        let is_machine = self.conns.get(no).is_some_and(|conn| matches!(conn.client.name, Name::Machine(_)));
+        if self.tcp.probes && is_machine {
+            let event = TcpEvent::Probe { conn: no, unanswered };
+            self.schedule(self.now() + pause, Happening::Tcp(event));
+        }
+    }
+
+    fn tcp_probe(&mut self, no: ConnNo, unanswered: u32) {
+        let now = self.now();
+        let Some(conn) = self.conns.get(no).filter(|conn| conn.client.state == State::Open) else { return };
+        let ((from, to), out) = (conn.way_from(Side::Client), &conn.client.out);
+        let silent = now.since(conn.client.heard);
+        let is_gone = conn.server.as_ref().is_none_or(|end| end.state == State::Gone);
+        // What is on its way is sent again until it is answered.
+        if !out.queue.is_empty() || out.unacknowledged(now) > 0 {
+            self.tcp_probe_later(no, limits::PROBE_AFTER, 0);
+        } else if silent < if unanswered == 0 { limits::PROBE_AFTER } else { limits::PROBE_EVERY } {
+            self.tcp_probe_later(no, limits::PROBE_AFTER - silent, 0);
+        } else if unanswered == limits::PROBES_MAX {
+            self.tcp_break(no, Side::Client, CloseReason::TimedOut);
+        } else if !self.reaches(from, to) || self.links.way(to, from) != Way::Open {
+            self.tcp_probe_later(no, limits::PROBE_EVERY, unanswered + 1);
+        } else if is_gone {
+            self.tcp_answer_rst(no, Side::Server);
+        } else {
+            self.tcp_probe_later(no, limits::PROBE_AFTER, 0);
         }
     }
 }

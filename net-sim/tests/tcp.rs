@@ -220,7 +220,7 @@ fn crashes_are_heard_as_they_are() {
         let mut p = pair(1, vec![open()]);
         p.world.run_for(secs(1));
         p.world.crash(p.server, crash);
-        p.world.run_for(secs(60));
+        p.world.run_for(secs(3));
         assert_eq!(p.here.borrow().closed(), reason, "{crash:?}");
     }
 }
@@ -228,6 +228,7 @@ fn crashes_are_heard_as_they_are() {
 #[test]
 fn a_half_open_connection_is_found_out_by_writing_to_a_host_that_came_back() {
     let mut p = pair(1, vec![open(), (secs(20), Step::Write(10))]);
+    p.world.tcp(Tcp { probes: false, ..Tcp::default() });
     p.world.run_for(secs(1));
     p.world.crash(p.server, Crash::Silent);
     p.world.run_for(secs(1));
@@ -238,6 +239,29 @@ fn a_half_open_connection_is_found_out_by_writing_to_a_host_that_came_back() {
     assert_eq!(p.here.borrow().when(&Closed(CloseReason::Reset)), Some(ms(20_020)));
     assert_eq!(p.there.borrow().boots.len(), 2);
     assert_ne!(p.there.borrow().boots[0].0, p.there.borrow().boots[1].0);
+}
+
+#[test]
+fn who_waits_for_a_silent_peer_learns_that_it_is_gone_but_not_that_it_is_stopped() {
+    let closed_after_20_s = |fault: fn(&mut World, HostId)| {
+        let mut p = pair(1, vec![open()]);
+        p.world.run_for(secs(1));
+        fault(&mut p.world, p.server);
+        p.world.run_for(secs(19));
+        p.here.borrow().closed()
+    };
+    assert_eq!(closed_after_20_s(|_, _| {}), None);
+    assert_eq!(closed_after_20_s(World::pause), None);
+    assert_eq!(closed_after_20_s(World::isolate), Some(CloseReason::TimedOut));
+    assert_eq!(
+        closed_after_20_s(|world, host| world.crash(host, Crash::Silent)),
+        Some(CloseReason::TimedOut)
+    );
+    let restart = |world: &mut World, host| {
+        world.crash(host, Crash::Silent);
+        world.restart(host);
+    };
+    assert_eq!(closed_after_20_s(restart), Some(CloseReason::Reset));
 }
 
 #[test]
@@ -293,6 +317,7 @@ fn what_is_held_comes_at_once_when_it_is_released() {
 #[test]
 fn a_reset_that_is_lost_leaves_the_other_end_half_open() {
     let mut p = pair(1, vec![open(), (secs(20), Step::Write(1))]);
+    p.world.tcp(Tcp { probes: false, ..Tcp::default() });
     p.world.run_for(secs(1));
     p.world.isolate(p.server);
     p.world.crash(p.server, Crash::Reset);
