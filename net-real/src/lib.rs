@@ -16,6 +16,7 @@ pub mod demo;
 pub mod driver;
 pub mod environment;
 pub mod http;
+pub mod inquiry;
 mod listen;
 pub mod log;
 pub mod net;

@@ -147,7 +147,9 @@ fn what_is_asked_is_answered_in_order() {
     let [Claimed::Owner { number }] = claimed[..] else { panic!("{claimed:?}") };
     assert!(number > 1_700_000_000_000);
     let Ok(Answer::Found(found)) = &log[3].1 else { panic!("{:?}", log[3]) };
-    let [Found { owner: Some((epoch, url)), plain: Some(plain) }] = &found[..] else { panic!("{found:?}") };
+    let [Found { owner: Some((epoch, url)), plain: Some(plain), .. }] = &found[..] else {
+        panic!("{found:?}")
+    };
     assert_eq!((epoch.owner, url.as_str(), plain.as_str()), (ME, "ovt://a:9000/app/b", "ovt://a:9000/app/b"));
     assert!(matches!(&log[4].1, Ok(Answer::Alive(left)) if left[0].is_some() && left[1].is_none()));
     assert_eq!(log[5].1, Ok(Answer::Found(Vec::new())));

@@ -128,11 +128,15 @@ impl Cluster {
     /// If one of them does not start.
     pub fn start_with(origins: usize, change: impl FnOnce(&mut EdgePlan)) -> Result<Cluster> {
         let dir = tempfile::Builder::new().prefix("headwater-").tempdir()?;
-        let origins =
-            (0..origins).map(|index| start_origin(index, dir.path())).collect::<Result<Vec<_>>>()?;
-        let ovt: Vec<u16> = origins.iter().map(|origin| origin.ports.ovt).collect();
+        let ports: Vec<OriginPorts> =
+            (0..origins).map(|_| OriginPorts { rtmp: free_port(), ovt: free_port() }).collect();
+        let ovt: Vec<u16> = ports.iter().map(|ports| ports.ovt).collect();
         let mut plan = EdgePlan::new(free_port(), &ovt);
         change(&mut plan);
+        let origins = ports.into_iter().enumerate();
+        let origins: Vec<Origin> = origins
+            .map(|(index, ports)| start_origin(index, ports, plan.directory, dir.path()))
+            .collect::<Result<_>>()?;
         let edge = Server::start("edge", &edge_xml(&plan), &[plan.http], dir.path())?;
         Ok(Cluster { origins, edge, http: plan.http, dir })
     }
@@ -164,9 +168,8 @@ impl Cluster {
     }
 }
 
-fn start_origin(index: usize, dir: &Path) -> Result<Origin> {
-    let ports = OriginPorts { rtmp: free_port(), ovt: free_port() };
+fn start_origin(index: usize, ports: OriginPorts, directory: Option<u16>, dir: &Path) -> Result<Origin> {
     let name = format!("origin-{index}");
-    let server = Server::start(&name, &origin_xml(ports), &[ports.rtmp, ports.ovt], dir)?;
+    let server = Server::start(&name, &origin_xml(ports, directory), &[ports.rtmp, ports.ovt], dir)?;
     Ok(Origin { ports, server })
 }

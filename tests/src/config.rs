@@ -21,6 +21,8 @@ pub struct EdgePlan {
     pub http: u16,
     /// The OVT ports of the origins on this machine, in order of preference.
     pub origins: Vec<u16>,
+    /// The port of the Redis in which origins are found instead.
+    pub directory: Option<u16>,
     /// `NoInputFailoverTimeout` in milliseconds; `None` leaves the default of 3000.
     pub no_input_failover_ms: Option<u32>,
     /// `RetryCount`; `None` leaves the default of 1.
@@ -39,6 +41,7 @@ impl EdgePlan {
         EdgePlan {
             http,
             origins: origins.to_vec(),
+            directory: None,
             no_input_failover_ms: None,
             retry_count: None,
             segment_seconds: 2.0,
@@ -48,9 +51,10 @@ impl EdgePlan {
     }
 }
 
-/// The configuration of an origin.
-pub fn origin_xml(ports: OriginPorts) -> String {
+/// The configuration of an origin, which announces its streams in the Redis at `directory`, if there is one.
+pub fn origin_xml(ports: OriginPorts, directory: Option<u16>) -> String {
     let OriginPorts { rtmp, ovt } = ports;
+    let store = directory.map(store).unwrap_or_default();
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <Server version="10">
@@ -69,7 +73,7 @@ pub fn origin_xml(ports: OriginPorts) -> String {
     <VirtualHost>
       <Name>default</Name>
       <Host><Names><Name>*</Name></Names></Host>
-      <Applications>
+{store}      <Applications>
         <Application>
           <Name>{APP}</Name>
           <Type>live</Type>
@@ -98,10 +102,10 @@ pub fn origin_xml(ports: OriginPorts) -> String {
 pub fn edge_xml(plan: &EdgePlan) -> String {
     let EdgePlan { http, segment_seconds, part_seconds, segments, .. } = plan;
     let properties = properties(plan);
-    let mut urls = String::new();
-    for ovt in &plan.origins {
-        let _ = writeln!(urls, "              <Url>127.0.0.1:{ovt}/{APP}/</Url>");
-    }
+    let (rule, store) = match plan.directory {
+        Some(directory) => (String::new(), store(directory)),
+        None => (rule(&plan.origins), String::new()),
+    };
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <Server version="10">
@@ -123,17 +127,8 @@ pub fn edge_xml(plan: &EdgePlan) -> String {
       <Origins>
         <Properties>
 {properties}        </Properties>
-        <Origin>
-          <Location>/{APP}/</Location>
-          <Pass>
-            <Scheme>ovt</Scheme>
-            <Urls>
-{urls}            </Urls>
-            <ForwardQueryParams>false</ForwardQueryParams>
-          </Pass>
-        </Origin>
-      </Origins>
-      <Applications>
+{rule}      </Origins>
+{store}      <Applications>
         <Application>
           <Name>{APP}</Name>
           <Type>live</Type>
@@ -153,6 +148,35 @@ pub fn edge_xml(plan: &EdgePlan) -> String {
     </VirtualHost>
   </VirtualHosts>
 </Server>
+"#
+    )
+}
+
+fn rule(origins: &[u16]) -> String {
+    let mut urls = String::new();
+    for ovt in origins {
+        let _ = writeln!(urls, "              <Url>127.0.0.1:{ovt}/{APP}/</Url>");
+    }
+    format!(
+        r#"        <Origin>
+          <Location>/{APP}/</Location>
+          <Pass>
+            <Scheme>ovt</Scheme>
+            <Urls>
+{urls}            </Urls>
+            <ForwardQueryParams>false</ForwardQueryParams>
+          </Pass>
+        </Origin>
+"#
+    )
+}
+
+fn store(port: u16) -> String {
+    format!(
+        r#"      <OriginMapStore>
+        <RedisServer><Host>127.0.0.1:{port}</Host></RedisServer>
+        <OriginHostName>127.0.0.1</OriginHostName>
+      </OriginMapStore>
 "#
     )
 }

@@ -7,7 +7,7 @@ use headwater_tests::binary::headwater;
 use headwater_tests::config::{EdgePlan, OriginPorts, edge_xml, origin_xml};
 
 fn origin() -> String {
-    origin_xml(OriginPorts { rtmp: 1935, ovt: 9000 })
+    origin_xml(OriginPorts { rtmp: 1935, ovt: 9000 }, None)
 }
 
 fn edge() -> String {

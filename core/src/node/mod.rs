@@ -45,7 +45,7 @@ use relaying::Client;
 use stream::{Stream, StreamId};
 use timers::Timers;
 
-pub use why::{Step, Why};
+pub use why::{Step, Why, viewer_request};
 
 /// One server: an origin, an edge, or both, as its configuration says.
 pub struct Node {

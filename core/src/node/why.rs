@@ -1,6 +1,7 @@
 //! Why a request is served as it is: the chain of decisions, one link after the other, as data.
 
-use serde::Serialize;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
 
 use crate::config::{StorePlace, VirtualHost};
 use crate::event::StreamKey;
@@ -14,7 +15,7 @@ use super::directory::name;
 use super::stream::{Source, Standing};
 
 /// The chain of decisions for one request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Why {
     /// The URL, without a password.
     pub url: String,
@@ -25,12 +26,22 @@ pub struct Why {
 }
 
 /// One decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Step {
     /// What was looked at.
-    pub what: &'static str,
+    pub what: String,
     /// What was found, in a sentence.
     pub found: String,
+}
+
+/// The request of a viewer that begins to watch the stream of `url`.
+pub fn viewer_request(url: &Url) -> http::Request<()> {
+    let part =
+        |part: Option<&str>| utf8_percent_encode(part.unwrap_or_default(), NON_ALPHANUMERIC).to_string();
+    let path = format!("/{}/{}/llhls.m3u8", part(url.app()), part(url.stream()));
+    let request = http::Request::get(path).header(http::header::HOST, url.host()).body(());
+    // Only a host that is none can make it fail, and that is no virtual host's.
+    request.unwrap_or_default()
 }
 
 impl Node {
@@ -42,7 +53,7 @@ impl Node {
     }
 
     fn chain(&self, now: Now, url: &Url, steps: &mut Vec<Step>) -> String {
-        let mut step = |what, found: String| steps.push(Step { what, found });
+        let mut step = |what: &str, found: String| steps.push(Step { what: what.to_owned(), found });
         let Some(vhost) = self.config.vhost_for(url.host()) else {
             let all: Vec<&str> = self.config.vhosts.iter().map(|vhost| vhost.name.as_str()).collect();
             let host = url.host();

@@ -113,8 +113,7 @@ impl Embedded {
     }
 
     fn find(&self, now_ms: u64, name: &str) -> Found {
-        let owner = self.entry(now_ms, name).map(|entry| (entry.epoch, entry.url.clone()));
-        Found { owner, plain: None }
+        self.entry(now_ms, name).cloned().map(Found::from).unwrap_or_default()
     }
 
     fn change<T>(&mut self, now_ms: u64, name: &str, rule: impl FnOnce(&mut Cell) -> (T, Writes)) -> T {

@@ -191,8 +191,23 @@ pub enum Claimed {
 pub struct Found {
     /// Who owns it, and where it is.
     pub owner: Option<(Epoch, String)>,
+    /// Where else it is: origins that wait, the first in line first.
+    pub waiting: Vec<String>,
     /// The plain key's value.
     pub plain: Option<String>,
+}
+
+impl From<entry::Entry> for Found {
+    fn from(entry: entry::Entry) -> Found {
+        let waiting = entry.waiting.into_iter().map(|waiting| waiting.url).collect();
+        Found { owner: Some((entry.epoch, entry.url)), waiting, plain: None }
+    }
+}
+
+impl Found {
+    fn with_plain(self, plain: Option<String>) -> Found {
+        Found { plain, ..self }
+    }
 }
 
 /// An entry, for people.

@@ -281,8 +281,8 @@ fn found(reply: &Reply) -> Result<Found, Failure> {
     let Reply::Array(parts) = reply else { return Err(unexpected(reply)) };
     let [entry, plain] = &parts[..] else { return Err(unexpected(reply)) };
     let (entry, plain) = (lossy(entry)?, lossy(plain)?);
-    let owner = Entry::parse(&entry).map(|entry| (entry.epoch, entry.url));
-    Ok(Found { owner, plain: (!plain.is_empty()).then_some(plain) })
+    let plain = (!plain.is_empty()).then_some(plain);
+    Ok(Entry::parse(&entry).map_or_else(Found::default, Found::from).with_plain(plain))
 }
 
 fn integer(reply: &Reply) -> Result<i64, Failure> {

@@ -286,6 +286,7 @@ impl Resolver {
             return self.is_behind(name, seen, tries);
         }
         self.wanted.remove(&name);
+        self.supersede(&name, &found);
         let places = self.places(&name, &found);
         let moved = self.remember(&name, &found, &places);
         // Nothing is said of a stream that only seems to be gone: what runs runs on.
@@ -313,16 +314,27 @@ impl Resolver {
         }
     }
 
-    /// What of the answer can be used: the owner, then whoever has the plain key.
+    /// A later reign than the one that is known: whoever reigned before does so no more.
+    fn supersede(&mut self, name: &str, found: &Found) {
+        let (Some((epoch, url)), Some(known)) = (&found.owner, self.known.get_mut(name)) else { return };
+        let before = known.places.first().map(Url::full).filter(|before| before != url);
+        if known.epoch.is_some_and(|seen| seen < *epoch) && before.is_some() {
+            known.superseded = before;
+        }
+    }
+
+    /// What of the answer can be used: the owner, then whoever waits for its place, for when the owner cannot be
+    /// reached, then whoever has the plain key. Who reigned before is not among them, whatever it has.
     fn places(&mut self, name: &str, found: &Found) -> Result<Vec<Url>, Unresolved> {
         let superseded = self.known.get(name).and_then(|known| known.superseded.clone());
         let owner = found.owner.as_ref().map(|(_, url)| url);
-        let plain =
-            found.plain.as_ref().filter(|plain| Some(*plain) != owner && Some(*plain) != superseded.as_ref());
-        let mut places = Vec::new();
+        let others = found.waiting.iter().chain(&found.plain);
+        let others = others.filter(|other| Some(*other) != owner && Some(*other) != superseded.as_ref());
+        let mut places: Vec<Url> = Vec::new();
         let mut why = None;
-        for text in owner.into_iter().chain(plain) {
+        for text in owner.into_iter().chain(others) {
             match self.place(text) {
+                Ok(place) if places.contains(&place) => {}
                 Ok(place) => places.push(place),
                 Err(reason) => why = why.or(Some(reason)),
             }
@@ -366,30 +378,24 @@ impl Resolver {
         }
     }
 
-    /// Whether what was found is something else than before.
+    /// Whether the places are others than before.
     fn remember(&mut self, name: &str, found: &Found, places: &Result<Vec<Url>, Unresolved>) -> bool {
         let (Ok(places), epoch) = (places, found.owner.as_ref().map(|(epoch, _)| *epoch)) else {
             return false;
         };
         let known = self.known_mut(name);
-        let moved = known.places != *places;
-        if !moved && (epoch.is_none() || known.epoch == epoch) {
-            return false;
-        }
+        let changed = known.places != *places;
+        let moved = known.places.first() != places.first() || (epoch.is_some() && known.epoch != epoch);
         if epoch > known.epoch {
-            let before = known.places.first().filter(|before| Some(*before) != places.first());
-            if known.epoch.is_some()
-                && let Some(before) = before
-            {
-                known.superseded = Some(before.full());
-            }
             known.epoch = epoch;
         }
         known.places.clone_from(places);
         known.complaint = None;
-        let url = places.first().map(Url::to_string).unwrap_or_default();
-        self.out.push_back(Output::Told(Told::Follows { name: name.to_owned(), epoch, url }));
-        moved
+        if moved {
+            let url = places.first().map(Url::to_string).unwrap_or_default();
+            self.out.push_back(Output::Told(Told::Follows { name: name.to_owned(), epoch, url }));
+        }
+        changed
     }
 
     fn known_mut(&mut self, name: &str) -> &mut Known {

@@ -389,6 +389,18 @@ fn a_watched_stream_that_moves_is_told_unasked() {
 }
 
 #[test]
+fn who_waits_for_the_place_is_named_behind_the_owner_but_not_who_had_it_before() {
+    let mut bench = Bench::new(3);
+    bench.announce(0).announce(1).announce(2).resolve();
+    assert_eq!(bench.resolved.last(), Some(&(NAME.to_owned(), Ok(vec![url(0), url(1), url(2)]))));
+    bench.peer(0).stopped = true;
+    bench.wait_for(Some(1), 5_000);
+    bench.peer(0).stopped = false;
+    bench.run(10_000).resolve();
+    assert_eq!(bench.resolved.last(), Some(&(NAME.to_owned(), Ok(vec![url(1), url(2)]))));
+}
+
+#[test]
 fn known_routes_are_used_while_the_store_is_away() {
     let mut bench = Bench::new(1);
     bench.announce(0).resolve().run(1_000);
@@ -431,7 +443,7 @@ fn what_cannot_be_used_is_told_once_and_refused() {
         for _ in 0..3 {
             edge.resolve(at(0), NAME.to_owned());
             let Some(resolver::Output::Ask(_)) = edge.poll_output() else { panic!("no question") };
-            let found = Found { owner: None, plain: Some(plain.to_owned()) };
+            let found = Found { plain: Some(plain.to_owned()), ..Found::default() };
             edge.answered(at(0), Ok(Answer::Found(vec![found])));
             let mut outputs = Vec::new();
             outputs.extend(core::iter::from_fn(|| edge.poll_output()));
@@ -526,7 +538,8 @@ proptest! {
         prop_assert_eq!(owner.is_some(), has.contains(&true));
         if let Some(owner) = owner {
             prop_assert!(has[owner]);
-            prop_assert_eq!(bench.resolved.last(), Some(&(NAME.to_owned(), Ok(vec![url(owner)]))));
+            let (_, places) = bench.resolved.last().expect("an answer");
+            prop_assert_eq!(places.as_ref().map(|places| places[0].clone()), Ok(url(owner)));
         }
         for origin in 0..3 {
             bench.withdraw(origin);

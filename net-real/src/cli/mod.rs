@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod routes;
 mod serve;
+mod why;
 
 use std::panic;
 use std::process::{self, ExitCode};
@@ -26,6 +27,7 @@ enum Subcommands {
     Demo(demo::Arguments),
     Routes(routes::Arguments),
     Serve(serve::Arguments),
+    Why(why::Arguments),
 }
 
 /// Does what the command line asks.
@@ -36,6 +38,7 @@ pub(crate) fn run() -> ExitCode {
         Subcommands::Demo(arguments) => demo::run(&arguments),
         Subcommands::Routes(arguments) => routes::run(&arguments),
         Subcommands::Serve(arguments) => serve::run(&arguments),
+        Subcommands::Why(arguments) => why::run(&arguments),
     }
 }
 

@@ -392,7 +392,7 @@ fn plain_keys_of_others_are_respected(store: &mut dyn Keys) {
     let foreign = "ovt://ome:9000/plain/foreign";
     set_plain(store, name, foreign.as_bytes());
     assert_eq!(claim(store, a, name, 0, None), Claimed::Foreign { url: foreign.to_owned() });
-    assert_eq!(find(store, name), Found { owner: None, plain: Some(foreign.to_owned()) });
+    assert_eq!(find(store, name), Found { plain: Some(foreign.to_owned()), ..Found::default() });
     store.advance(ms(PLAIN_MS + 100));
     own(store, a, name);
     assert_eq!(plain(store, name), Some(url(a, name)), "nobody kept the other");
@@ -402,7 +402,7 @@ fn plain_keys_of_others_are_respected(store: &mut dyn Keys) {
     own(store, a, name);
     assert_eq!(plain(store, name).as_deref(), Some(foreign));
     release(store, a, name, &url(a, name));
-    assert_eq!(find(store, name), Found { owner: None, plain: Some(foreign.to_owned()) });
+    assert_eq!(find(store, name), Found { plain: Some(foreign.to_owned()), ..Found::default() });
 }
 
 fn plain_keys_that_are_no_urls_are_written_over(store: &mut dyn Keys) {
