@@ -51,6 +51,9 @@ pub fn supports(script: &Script) -> Result<(), Unsupported> {
         let what = if servers > SERVERS_MAX { "too many servers" } else { WIRES };
         return Err(Unsupported { engine: ENGINE, what: what.to_owned() });
     }
+    if !script.stores.is_empty() {
+        return Err(Unsupported { engine: ENGINE, what: "it has no directory".to_owned() });
+    }
     if !script.strangers.is_empty() {
         return Err(Unsupported { engine: ENGINE, what: "it has no strangers".to_owned() });
     }

@@ -40,6 +40,9 @@ pub fn supports(script: &Script) -> Result<(), Unsupported> {
     if script.link.loss_ppm > 0 {
         return Err(Unsupported { engine: ENGINE, what: LOSS.to_owned() });
     }
+    if !script.stores.is_empty() {
+        return Err(Unsupported { engine: ENGINE, what: "it has no directory".to_owned() });
+    }
     if !script.strangers.is_empty() {
         return Err(Unsupported { engine: ENGINE, what: "it has no strangers".to_owned() });
     }

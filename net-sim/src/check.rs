@@ -13,16 +13,19 @@ use headwater_core::media::Kind;
 use headwater_core::time::Time;
 
 use crate::integrity::Mistiming;
+use crate::tcp::Connection;
 use crate::viewer::Trouble;
 use crate::world::{HostId, World};
 
 mod answers;
+mod directory;
 mod peers;
 
 pub use answers::{
     AnswersMakeSense, FrozenStreamsAreNotServed, PartsAreAsTold, ReloadsAreAnsweredAtOnce,
     ReloadsBringWhatWasAskedFor,
 };
+pub use directory::{KeysEnd, LosersLearn, NobodyGoesBack, OneOwnerPerEpoch, Stores, StreamsAreFound};
 pub use peers::{NobodyIsPestered, OnePullPerStream};
 
 /// What must not be, and is.
@@ -466,7 +469,8 @@ impl QueuesBounded {
         let lived_s = usize::try_from(world.now().as_micros() / 1_000_000).unwrap_or(usize::MAX);
         let marks = limits::MEMORY_ACCESS_UNITS + limits::MEMORY_KEY_FRAMES + 64 + 4 * lived_s;
         let bounds = [
-            ("deadlines", census.deadlines, census.publishers + census.clients + census.streams),
+            // One more is the directory's.
+            ("deadlines", census.deadlines, census.publishers + census.clients + census.streams + 1),
             ("marks", census.marks, census.streams.saturating_mul(marks)),
             ("waiting requests that nobody made", census.waiting_requests, world.unanswered(host)),
             ("streams", census.streams, limits::STREAMS_MAX),
@@ -501,8 +505,8 @@ impl Checker for QueuesBounded {
 /// Machines hold nothing when there is nothing to do. To be asked once everything is quiet: nobody publishes or plays
 /// any more, and every deadline has passed.
 ///
-/// What stays: the names of streams that were absent or have ended ([`Census::held`] leaves them out), and HTTP
-/// connections, which browsers keep open as long as they like.
+/// What stays: the names of streams that were absent or have ended ([`Census::held`] leaves them out), HTTP
+/// connections, which browsers keep open as long as they like, and one to a directory of streams.
 ///
 /// [`Census::held`]: headwater_core::census::Census::held
 #[derive(Clone, Copy, Debug)]
@@ -516,7 +520,9 @@ impl NothingLeaks {
         if !held.is_empty() {
             return Err(format!("it still holds {}", held.join(", ")));
         }
-        if let Some(open) = world.connections_of(host).find(|connection| !connection.http) {
+        let mut others = world.connections_of(host).filter(|open| !open.http && !open.is_to_directory());
+        let mut directories = world.connections_of(host).filter(Connection::is_to_directory);
+        if let Some(open) = directories.nth(1).or_else(|| others.next()) {
             let (peer, port) = (world.name(open.peer), open.port);
             let how = if open.opened { "to" } else { "from" };
             return Err(format!("a connection {how} {peer} (port {port}) is still open"));

@@ -223,6 +223,13 @@ pub struct Connection {
     pub in_flight: usize,
 }
 
+impl Connection {
+    /// Whether it is the line to a directory of streams, which is kept open for as long as it stands.
+    pub fn is_to_directory(&self) -> bool {
+        self.opened && self.port == crate::redis::PORT
+    }
+}
+
 /// Bytes that were handed over and not acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unsent {

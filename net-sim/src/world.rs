@@ -91,6 +91,7 @@ pub struct World {
     trace: Trace,
     facts: Vec<Fact>,
     dials: Vec<(Time, HostId)>,
+    boots: Vec<(Time, HostId)>,
     parts: Option<Vec<Fact>>,
     pub(crate) recording: Option<Box<Recording>>,
 }
@@ -121,6 +122,7 @@ impl World {
             trace: Trace::new(),
             facts: Vec::new(),
             dials: Vec::new(),
+            boots: Vec::new(),
             parts: None,
             recording: None,
             rng,
@@ -386,6 +388,16 @@ impl World {
     /// Every connection that a machine has asked for so far: when, and who.
     pub fn dials(&self) -> &[(Time, HostId)] {
         &self.dials
+    }
+
+    /// Every time that a program was started: when, and where.
+    pub fn boots(&self) -> &[(Time, HostId)] {
+        &self.boots
+    }
+
+    /// Whether packets get from `a` to `b` and back.
+    pub fn can_talk(&self, a: HostId, b: HostId) -> bool {
+        self.reaches(a, b) && self.reaches(b, a)
     }
 
     /// Every host on which a machine is alive.
@@ -918,6 +930,7 @@ impl World {
         let seed = (0..=host.life).map(|_| seeds.number()).last().unwrap_or(0);
         host.powered = true;
         host.running = true;
+        self.boots.push((self.now, id));
         self.record_condition(id);
         match &mut self.hosts[id.index()].program {
             Program::Machine { make, .. } => {

@@ -10,6 +10,7 @@ use headwater_core::node::Node;
 use headwater_core::time::{Now, Time};
 use headwater_net_sim::encoder::{Encoder, Source, Target};
 use headwater_net_sim::playlist::{Master, Media};
+use headwater_net_sim::redis::WithStore;
 use headwater_net_sim::rtmp::Rtmp;
 use headwater_net_sim::viewer::Record;
 use headwater_net_sim::{Boot, Fact, HostId, Latency, Viewer, World};
@@ -264,7 +265,7 @@ pub fn edge(plan: &Plan, origins: [&str; 2]) -> Boot {
 pub fn server(xml: &ServerXml) -> Boot {
     let config = xml.config().unwrap_or_else(|wrong| panic!("{wrong}"));
     Boot::new(move |seed: u64, now: Now| -> Box<dyn Machine> {
-        Box::new(Node::new(config.clone(), seed, now))
+        Box::new(WithStore::new(Node::new(config.clone(), seed, now), &config, now))
     })
 }
 

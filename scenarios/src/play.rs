@@ -13,10 +13,12 @@ use headwater_core::io::Service;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
 use headwater_net_sim::check::{
-    FrozenStreamsAreNotServed, NobodyIsPestered, NothingLeaks, OnePullPerStream, QueuesBounded,
+    FrozenStreamsAreNotServed, KeysEnd, LosersLearn, NobodyGoesBack, NobodyIsPestered, NothingLeaks,
+    OneOwnerPerEpoch, OnePullPerStream, QueuesBounded, Stores,
 };
 use headwater_net_sim::encoder;
 use headwater_net_sim::hostile::{self, HostilePeersAreClosed, Meetings, Protocol};
+use headwater_net_sim::redis::{self, Handle};
 use headwater_net_sim::rtmp::Rtmp;
 use headwater_net_sim::viewer::Settings;
 use headwater_net_sim::{Boot, Checks, HostId, Latency, Violation, World, ms};
@@ -57,6 +59,7 @@ struct Play<'a> {
     script: &'a Script,
     world: World,
     hosts: BTreeMap<String, HostId>,
+    stores: BTreeMap<String, redis::Handle>,
     agenda: Vec<(Time, Do)>,
     /// What must hold to the end.
     always: Checks,
@@ -93,6 +96,15 @@ impl<'a> Play<'a> {
         world.link_default(link(&script.link));
         world.keep_parts();
         let mut hosts = BTreeMap::new();
+        let mut stores = BTreeMap::new();
+        for store in &script.stores {
+            let handle = redis::Handle::new(redis::Setup {
+                scripts: redis::directory_scripts(),
+                ..redis::Setup::default()
+            });
+            hosts.insert(store.name.clone(), world.host(&store.name, redis::Server::boot(&handle)));
+            stores.insert(store.name.clone(), handle);
+        }
         for origin in &script.origins {
             let boot = server(&ServerXml::origin(origin, "*"));
             let boot = boot.listen(RTMP_PORT, Service::Rtmp).listen(OVT_PORT, Service::Ovt);
@@ -121,6 +133,13 @@ impl<'a> Play<'a> {
             .with(NobodyIsPestered::new(dials_allowed(script)))
             .with(FrozenStreamsAreNotServed::default())
             .with(PlaylistsAreAsConfigured::new(script));
+        let known: Stores = stores.iter().map(|(name, store)| (hosts[name], Handle::clone(store))).collect();
+        if !known.is_empty() {
+            always.add(Box::new(OneOwnerPerEpoch::of(&known)));
+            always.add(Box::new(NobodyGoesBack::default()));
+            always.add(Box::new(LosersLearn::within(LEARNT, &known)));
+            always.add(Box::new(KeysEnd::within(KEYS_LIVE + clock_steps(script), &known)));
+        }
         for stranger in &script.strangers {
             let (port, protocol) = match stranger.door {
                 Door::Rtmp => (RTMP_PORT, Protocol::Rtmp),
@@ -135,7 +154,7 @@ impl<'a> Play<'a> {
         let mut during_faults = Checks::none();
         for rule in &script.rules {
             let checks = if rule.is_about_faults_only() { &mut during_faults } else { &mut always };
-            if let Some(checker) = rule.checker() {
+            if let Some(checker) = rule.checker(&known) {
                 checks.add(checker);
             }
         }
@@ -145,6 +164,7 @@ impl<'a> Play<'a> {
             script,
             world,
             hosts,
+            stores,
             agenda,
             always,
             during_faults,
@@ -267,8 +287,24 @@ impl Play<'_> {
             (Act::ReadRate { bytes, .. }, &[host]) => world.read_rate(host, *bytes),
             (Act::StepClock { by_ms, .. }, &[host]) => world.step_clock(host, by_ms.saturating_mul(1_000)),
             (Act::Drift { ppm, .. }, &[host]) => world.drift(host, *ppm),
+            (Act::Empty { store }, &[host]) => self.restart_store(store, host, redis::Start::Empty),
+            (Act::Promote { store, lost_ms }, &[host]) => {
+                self.restart_store(store, host, redis::Start::Promoted(ms(*lost_ms)));
+            }
+            (Act::Slow { store, by_ms }, &[_]) => {
+                if let Some(store) = self.stores.get(store) {
+                    store.answers_after(ms(*by_ms));
+                }
+            }
             // Encoders have their mishaps by themselves, see `boot_encoder`.
             _ => {}
+        }
+    }
+
+    fn restart_store(&mut self, store: &str, host: HostId, with: redis::Start) {
+        if let Some(store) = self.stores.get(store) {
+            store.next_start(with);
+            self.world.restart(host);
         }
     }
 
@@ -413,6 +449,9 @@ impl Play<'_> {
         for name in core {
             let Some(host) = self.hosts.get(name).copied() else { continue };
             self.world.read_rate(host, None);
+            if let Some(store) = self.stores.get(name) {
+                store.answers_after(Duration::ZERO);
+            }
             if self.world.is_paused(host) {
                 self.world.resume(host);
             }
@@ -432,12 +471,17 @@ impl Play<'_> {
                 has.insert((server.clone(), encoder.stream.clone()));
             }
         }
+        let announced = |edge: &script::Edge, server: &String| {
+            let store = |origin: &script::Origin| origin.name == *server && origin.store == edge.store;
+            edge.store.as_ref().is_some_and(|store| core.contains(store))
+                && self.script.origins.iter().any(store)
+        };
         // A chain of edges is no longer than there are edges.
         for _ in &self.script.edges {
             for edge in self.script.edges.iter().filter(|edge| core.contains(&edge.name)) {
                 let streams: Vec<String> = has
                     .iter()
-                    .filter(|(server, _)| edge.from.contains(server))
+                    .filter(|(server, _)| edge.from.contains(server) || announced(edge, server))
                     .map(|(_, stream)| stream.clone())
                     .collect();
                 has.extend(streams.into_iter().map(|stream| (edge.name.clone(), stream)));
@@ -517,7 +561,24 @@ impl Play<'_> {
             self.world.crash(encoder, headwater_net_sim::Crash::Fin);
         }
         self.advance(self.world.now() + FORGOTTEN_AFTER)?;
-        self.demand_nothing_left()
+        self.demand_nothing_left()?;
+        self.demand_empty_stores()
+    }
+
+    /// What is in a store of the core leaves it, also what the dead have left there.
+    fn demand_empty_stores(&mut self) -> Result<(), Violation> {
+        if self.stores.is_empty() {
+            return Ok(());
+        }
+        self.advance(self.world.now() + KEYS_LIVE + clock_steps(self.script))?;
+        for (name, store) in self.stores.iter().filter(|(name, _)| self.core().contains(name)) {
+            let keys = store.keys(self.world.clock(self.hosts[name]).wall.as_millis());
+            if let Some((key, left)) = keys.first() {
+                let what = format!("{} keys stay, such as {key:?} for {left:?}", keys.len());
+                return Err(self.violation("what nobody keeps leaves the store", name, what));
+            }
+        }
+        Ok(())
     }
 
     /// The servers of the core that run.
@@ -614,7 +675,9 @@ fn dials_allowed(script: &Script) -> BTreeMap<String, usize> {
     let allowed = |edge: &script::Edge| {
         let urls = edge.from.len();
         let polled = if script.pollers.is_empty() { 0 } else { 10 * (3 * urls + 4) };
-        streams.len() * (12 * urls + 24 + polled)
+        // A store that is away is asked for ever, after growing pauses.
+        let asks = if edge.store.is_some() { 40 * (streams.len() + 1) } else { 0 };
+        streams.len() * (12 * urls + 24 + polled) + asks
     };
     script.edges.iter().map(|edge| (edge.name.clone(), allowed(edge))).collect()
 }
@@ -628,6 +691,16 @@ fn boot_encoder(script: &Script, plan: &Encoder) -> Boot {
         let left = encoders::started_after(&source, gone);
         Box::new(encoder::Encoder::new(left, targets.clone(), seed, now, Rtmp::connect))
     })
+}
+
+/// By how much the clocks of a script's stores are set back at most: whatever is in them lives for so much longer.
+fn clock_steps(script: &Script) -> Duration {
+    let is_store = |host: &String| script.stores.iter().any(|store| store.name == *host);
+    let back = script.steps.iter().filter_map(|step| match &step.act {
+        Act::StepClock { host, by_ms } if is_store(host) => u64::try_from(-by_ms).ok(),
+        _ => None,
+    });
+    ms(back.sum())
 }
 
 fn link(link: &script::Link) -> headwater_net_sim::Link {
@@ -652,6 +725,10 @@ fn panic_message(panic: &(dyn core::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
 }
 
+/// A pause before a store that was away is asked again, what is lost then, and how often what is kept is looked at.
+const LEARNT: Duration = Duration::from_secs(6);
+/// How long what nobody keeps may stay in a store: the life of an entry, and what drift adds.
+const KEYS_LIVE: Duration = Duration::from_millis(61_000);
 /// After so many milliseconds RTMP's timestamps begin again.
 const RTMP_TIMES_MS: i64 = 1 << 32;
 /// How often the checkers look.

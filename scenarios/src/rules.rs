@@ -9,7 +9,8 @@ use headwater_core::event::Event;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
 use headwater_net_sim::check::{
-    DatesAreTrue, EveryFrameOnce, LongestGap, NoFatalError, PartsAreFresh, ReloadsAreAnsweredAtOnce,
+    DatesAreTrue, EveryFrameOnce, LongestGap, NoFatalError, PartsAreFresh, ReloadsAreAnsweredAtOnce, Stores,
+    StreamsAreFound,
 };
 use headwater_net_sim::viewer::Trouble;
 use headwater_net_sim::{Checker, HostId, World, ms};
@@ -107,6 +108,11 @@ pub enum Rule {
     },
     /// Who asks for hinted parts gets them. For calm times.
     HintsAreKept,
+    /// A stream that an origin has is in the directory, and leads there, this long after the origin and the store can talk.
+    Found {
+        /// The longest time.
+        ms: u64,
+    },
     /// A poller is always answered with this status.
     Answer {
         /// The poller.
@@ -131,7 +137,7 @@ impl Rule {
     }
 
     /// Who watches over it. `Answer` has no checker: who asks knows the answer.
-    pub fn checker(&self) -> Option<Box<dyn Checker>> {
+    pub fn checker(&self, stores: &Stores) -> Option<Box<dyn Checker>> {
         Some(match *self {
             Rule::Gap { ms: bound } => Box::new(LongestGap { bound: ms(bound), places: BTreeMap::new() }),
             Rule::Unharmed { ref viewer, ms: bound } => {
@@ -166,6 +172,7 @@ impl Rule {
             Rule::Attempts { ref edge, count } => {
                 Box::new(Attempts { edge: edge.clone(), expected: count, place: 0, count: 0 })
             }
+            Rule::Found { ms: bound } => Box::new(StreamsAreFound::within(ms(bound), stores)),
             Rule::Answer { .. } => return None,
         })
     }

@@ -18,6 +18,9 @@ pub struct Script {
     pub seed: u64,
     /// What connects every two hosts.
     pub link: Link,
+    /// The directories in which servers announce streams and find them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stores: Vec<Store>,
     /// The origins.
     pub origins: Vec<Origin>,
     /// The edges.
@@ -54,11 +57,24 @@ pub struct Link {
     pub loss_ppm: u32,
 }
 
+/// A Redis server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    /// The host's name.
+    pub name: String,
+}
+
 /// A server that encoders publish to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The host's name.
     pub name: String,
+    /// OriginMapStore: the directory in which it announces its streams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// PlainKeys: whether it writes OvenMediaEngine's keys too.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub plain_keys: bool,
 }
 
 /// A server that pulls from others and serves viewers.
@@ -68,6 +84,9 @@ pub struct Edge {
     pub name: String,
     /// The servers that it pulls from, the preferred one first. Edges may pull from edges.
     pub from: Vec<String>,
+    /// OriginMapStore: the directory in which it finds what those servers do not have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     /// NoInputFailoverTimeout, in milliseconds.
     pub no_input_ms: u64,
     /// RetryCount.
@@ -290,6 +309,25 @@ pub enum Act {
         /// By so many millionths; too slow if negative.
         ppm: i32,
     },
+    /// The store is started anew with nothing in it.
+    Empty {
+        /// Which.
+        store: String,
+    },
+    /// A replica takes the store's place. It lacks the newest writes, although they were acknowledged.
+    Promote {
+        /// Which.
+        store: String,
+        /// How far it lags behind.
+        lost_ms: u64,
+    },
+    /// The store does at once what it is asked for, and answers so much later.
+    Slow {
+        /// Which.
+        store: String,
+        /// By so much.
+        by_ms: u64,
+    },
     /// A name means another host, or nothing.
     Dns {
         /// The name.
@@ -357,6 +395,7 @@ impl Script {
             scenario: String::new(),
             seed: 0,
             link: Link { latency_ms: 1, jitter_ms: 1, loss_ppm: 0 },
+            stores: Vec::new(),
             edges: vec![Edge::new("edge", &both)],
             encoders: vec![Encoder::new("encoder", STREAM, &both)],
             origins,
@@ -368,6 +407,18 @@ impl Script {
             recovery: Recovery { core: Vec::new(), within_ms: 10_000 },
             rules: Vec::new(),
         }
+    }
+
+    /// The same, but the edge knows no server: origins announce their streams in a directory, and edges look there.
+    pub fn with_directory() -> Script {
+        let mut script = Script::new();
+        let store = Some(STORE.to_owned());
+        script.stores.push(Store { name: STORE.to_owned() });
+        script.origins.iter_mut().for_each(|origin| origin.store.clone_from(&store));
+        for edge in &mut script.edges {
+            (edge.from, edge.store) = (Vec::new(), store.clone());
+        }
+        script
     }
 
     /// Lets `act` happen at `at_ms`.
@@ -428,9 +479,10 @@ impl Script {
         part_ms + 4 * self.one_way_ms() + 100
     }
 
-    /// Whether a server or an encoder is called `name`: a program that can be started anew.
+    /// Whether a server, a store or an encoder is called `name`: a program that can be started anew.
     pub fn is_machine(&self, name: &str) -> bool {
         self.origins.iter().any(|origin| origin.name == name)
+            || self.stores.iter().any(|store| store.name == name)
             || self.edges.iter().any(|edge| edge.name == name)
             || self.encoders.iter().any(|encoder| encoder.name == name)
     }
@@ -450,7 +502,7 @@ impl Default for Script {
 impl Origin {
     /// An origin.
     pub fn new(name: &str) -> Origin {
-        Origin { name: name.to_owned() }
+        Origin { name: name.to_owned(), store: None, plain_keys: true }
     }
 }
 
@@ -460,6 +512,7 @@ impl Edge {
         Edge {
             name: name.to_owned(),
             from: from.iter().map(|&server| server.to_owned()).collect(),
+            store: None,
             no_input_ms: 3_000,
             retry_count: 2,
             unused_ms: 5_000,
@@ -518,6 +571,7 @@ impl Act {
                 vec![a, b]
             }
             Act::CutOneWay { from, to } => vec![from, to],
+            Act::Empty { store } | Act::Promote { store, .. } | Act::Slow { store, .. } => vec![store],
             Act::Dns { host, .. } => host.iter().map(String::as_str).collect(),
             Act::Stall { encoder, .. }
             | Act::Jump { encoder, .. }
@@ -534,6 +588,9 @@ pub fn source_of(host: &str) -> Option<&str> {
 
 /// The name of the stream of [`Script::new`].
 pub const STREAM: &str = "match";
+
+/// The name of the store of [`Script::with_directory`].
+pub const STORE: &str = "store";
 
 fn is_zero(number: &u32) -> bool {
     *number == 0

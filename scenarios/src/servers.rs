@@ -24,10 +24,13 @@ pub const HLS_PORT: u16 = 3333;
 impl ServerXml {
     /// An origin that listens on `ip` (`*` for all addresses): RTMP in, OVT out.
     pub fn origin(origin: &Origin, ip: &str) -> ServerXml {
-        ServerXml {
+        let xml = ServerXml {
             text: include_str!("../assets/origin.xml").to_owned(),
             variables: vec![("NAME", origin.name.clone()), ("IP", ip.to_owned())],
-        }
+        };
+        let own = "<OriginHostName>${env:NAME}</OriginHostName>";
+        let plain = format!("<PlainKeys>{}</PlainKeys>", origin.plain_keys);
+        xml.with_directory(origin.store.as_ref(), &[own, &plain].concat())
     }
 
     /// An edge that listens on `ip`: OVT in, LL-HLS out, and OVT for edges behind it. `address` says under which name
@@ -36,8 +39,11 @@ impl ServerXml {
         let url = |server: &String| format!("<Url>{}:{OVT_PORT}/live/</Url>", address(server));
         let urls: Vec<String> = edge.from.iter().map(url).collect();
         let seconds = |ms: u64| format!("{}.{:03}", ms / 1_000, ms % 1_000);
-        ServerXml {
-            text: include_str!("../assets/edge.xml").replace("<!-- the servers -->", &urls.concat()),
+        // An edge may know no server at all, and ask the directory.
+        let rule = if urls.is_empty() { "" } else { include_str!("../assets/rule.xml") };
+        let rule = rule.replace("<!-- the servers -->", &urls.concat());
+        let xml = ServerXml {
+            text: include_str!("../assets/edge.xml").replace("<!-- the rule -->", &rule),
             variables: vec![
                 ("NAME", edge.name.clone()),
                 ("IP", ip.to_owned()),
@@ -50,7 +56,18 @@ impl ServerXml {
                 ("SEGMENT", seconds(edge.segment_ms)),
                 ("SEGMENTS", edge.segments.to_string()),
             ],
-        }
+        };
+        xml.with_directory(edge.store.as_ref(), "")
+    }
+
+    /// The same with a directory in the store of this name, if there is one, in which `announces` says how streams are
+    /// announced.
+    fn with_directory(mut self, store: Option<&String>, announces: &str) -> ServerXml {
+        let Some(store) = store else { return self };
+        let directory = include_str!("../assets/directory.xml").replace("<!-- who announces -->", announces);
+        self.text = self.text.replace("<!-- the directory -->", &directory);
+        self.variables.push(("STORE", store.clone()));
+        self
     }
 
     /// What a server reads in it.

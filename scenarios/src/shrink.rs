@@ -77,6 +77,7 @@ impl<F: FnMut(&Script) -> bool> Search<F> {
             .map(|edge| &edge.name)
             .chain(script.origins.iter().map(|origin| &origin.name));
         let encoders = script.encoders.iter().map(|encoder| &encoder.name);
+        let servers = servers.chain(script.stores.iter().map(|store| &store.name));
         let names: Vec<String> = audience.chain(encoders).chain(servers).cloned().collect();
         for name in names {
             self.try_change(|script| script.remove_host(&name));
@@ -184,12 +185,17 @@ impl Script {
         let is = |other: &str| source_of(other).unwrap_or(other) == name;
         self.origins.retain(|origin| origin.name != name);
         self.edges.retain(|edge| edge.name != name);
+        self.stores.retain(|store| store.name != name);
         self.encoders.retain(|encoder| encoder.name != name);
         self.viewers.retain(|viewer| viewer.name != name && viewer.server != name);
         self.pollers.retain(|poller| poller.name != name && poller.server != name);
         self.strangers.retain(|stranger| stranger.name != name && stranger.server != name);
         for edge in &mut self.edges {
             edge.from.retain(|server| server != name);
+        }
+        let stores = self.edges.iter_mut().map(|edge| &mut edge.store);
+        for store in stores.chain(self.origins.iter_mut().map(|origin| &mut origin.store)) {
+            store.take_if(|store| store == name);
         }
         for encoder in &mut self.encoders {
             encoder.to.retain(|server| server != name);

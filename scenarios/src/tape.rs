@@ -140,8 +140,18 @@ impl Script {
             let missing = || Flaw::NoSuchHost { place: place.to_owned(), name: name.to_owned() };
             if hosts.contains(name) { Ok(()) } else { Err(missing()) }
         };
+        let stored = |place: &str, store: &Option<String>| match store {
+            Some(store) if !self.stores.iter().any(|known| known.name == *store) => {
+                Err(Flaw::NoSuchHost { place: place.to_owned(), name: store.clone() })
+            }
+            _ => Ok(()),
+        };
         for edge in &self.edges {
             edge.from.iter().try_for_each(|server| known(&format!("edge {:?}", edge.name), server))?;
+            stored(&format!("edge {:?}", edge.name), &edge.store)?;
+        }
+        for origin in &self.origins {
+            stored(&format!("origin {:?}", origin.name), &origin.store)?;
         }
         for encoder in &self.encoders {
             encoder.to.iter().try_for_each(|server| known(&format!("encoder {:?}", encoder.name), server))?;
@@ -176,6 +186,7 @@ impl Script {
         let servers =
             self.origins.iter().map(|origin| &origin.name).chain(self.edges.iter().map(|edge| &edge.name));
         let others = self.encoders.iter().map(|encoder| &encoder.name);
+        let others = others.chain(self.stores.iter().map(|store| &store.name));
         let audience = self
             .viewers
             .iter()
@@ -192,6 +203,10 @@ impl Script {
     }
 
     fn examine_servers(&self) -> Result<(), Flaw> {
+        for origin in &self.origins {
+            let refused = |reason| Flaw::BadServer { name: origin.name.clone(), reason };
+            crate::servers::ServerXml::origin(origin, "*").config().map_err(refused)?;
+        }
         for edge in &self.edges {
             let xml = crate::servers::ServerXml::edge(edge, "*", str::to_owned);
             let refused = |reason| Flaw::BadServer { name: edge.name.clone(), reason };

@@ -26,8 +26,9 @@ impl Checker for OnePullPerStream {
                 let what = format!("{} connections pull {} streams", census.pulls, census.streams);
                 return Err((world.now(), host, what));
             }
-            let opened =
-                world.connections_of(host).filter(|connection| connection.opened && !connection.http);
+            let opened = world
+                .connections_of(host)
+                .filter(|connection| connection.opened && !connection.http && !connection.is_to_directory());
             let (opened, known) = (opened.count(), census.pulls);
             if census.streams > 0 && known > 0 && opened > known {
                 let what = format!("it has {opened} connections open and knows of {known}");

@@ -37,6 +37,8 @@ pub struct Database {
     /// When each key was last changed, counted in changes.
     touched: BTreeMap<Name, u64>,
     changes: u64,
+    /// What was written to database 0, if that is to be kept.
+    pub(super) log: Option<Vec<(String, Option<Vec<u8>>)>>,
     /// What was there before each change of the last while, oldest first.
     undo: VecDeque<(i64, Name, Option<Entry>)>,
 }
@@ -160,6 +162,20 @@ impl Database {
         }
     }
 
+    /// Forgets every key and every script.
+    pub(super) fn empty(&mut self) {
+        *self = Database { log: self.log.take(), ..Database::new(self.setup.clone()) };
+    }
+
+    /// Every key of database 0 that is not over its time, and how long it lives if it does not live for ever.
+    pub(super) fn present(&self, now_ms: i64) -> Vec<(String, Option<Duration>)> {
+        let keys =
+            self.keys.range((0, Vec::new())..(1, Vec::new())).filter(|(_, entry)| !entry.is_over(now_ms));
+        let left = |at: i64| Duration::from_millis(u64::try_from(at.saturating_sub(now_ms)).unwrap_or(0));
+        keys.map(|((_, key), entry)| (String::from_utf8_lossy(key).into_owned(), entry.expires_ms.map(left)))
+            .collect()
+    }
+
     fn refuses(&self, session: &Session, command: &Command) -> Option<Reply> {
         if self.setup.password.is_some() && !session.authenticated && !command.no_auth {
             return Some(Reply::Error("NOAUTH Authentication required.".to_owned()));
@@ -199,6 +215,10 @@ impl Database {
     }
 
     pub(super) fn put(&mut self, name: Name, now_ms: i64, entry: Option<Entry>) {
+        if let (Some(log), (0, key)) = (&mut self.log, &name) {
+            let value = entry.as_ref().map(|entry| entry.value.clone());
+            log.push((String::from_utf8_lossy(key).into_owned(), value));
+        }
         let before = match entry {
             Some(entry) => self.keys.insert(name.clone(), entry),
             None => self.keys.remove(&name),

@@ -17,4 +17,4 @@ pub use client::WithStore;
 pub use database::{Call, Database, Script, Session, Setup, sha1_hex};
 pub use directory::directory_scripts;
 pub use resp::{Reply, Request, Requests};
-pub use server::{Handle, Server, Start};
+pub use server::{Handle, PORT, Server, Start};

@@ -7,6 +7,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use headwater_core::io::{Close, ConnId, Input, Machine, Output, Service};
+use headwater_core::registry::entry::Entry;
+use headwater_core::registry::redis::Schema;
 use headwater_core::time::{Deadline, Now, Time};
 
 use super::database::{Database, Session, Setup};
@@ -65,6 +67,36 @@ impl Handle {
         self.0.borrow_mut().database.read_only = read_only;
     }
 
+    /// Whether answers come as soon as they can.
+    pub fn is_prompt(&self) -> bool {
+        let state = self.0.borrow();
+        state.answers_after.is_zero() && !state.database.loading && !state.database.read_only
+    }
+
+    /// Keeps from now on what is written to database 0.
+    pub fn keep_changes(&self) {
+        self.0.borrow_mut().database.log.get_or_insert_default();
+    }
+
+    /// What was written since [`Handle::keep_changes`], without the first `skip`: keys and their values, in order.
+    pub fn changes(&self, skip: usize) -> Vec<(String, Option<Vec<u8>>)> {
+        let state = self.0.borrow();
+        state.database.log.iter().flatten().skip(skip).cloned().collect()
+    }
+
+    /// Every key of database 0 at `now_ms`, and how much longer it lives if it does not live for ever.
+    pub fn keys(&self, now_ms: i64) -> Vec<(String, Option<Duration>)> {
+        self.0.borrow().database.present(now_ms)
+    }
+
+    /// Where database 0 says that a stream is: its owner, or else who has the plain key.
+    pub fn place_of(&self, name: &str, now_ms: i64) -> Option<String> {
+        let schema = Schema::default();
+        let text = |key: String| self.value(&key, now_ms).map(|it| String::from_utf8_lossy(&it).into_owned());
+        let entry = text(schema.entry_key(name)).and_then(|text| Entry::parse(&text));
+        entry.map(|entry| entry.url).or_else(|| text(schema.plain_key(name)))
+    }
+
     /// The value of a key of database 0 at `now_ms`, in milliseconds since the Unix epoch.
     pub fn value(&self, key: &str, now_ms: i64) -> Option<Vec<u8>> {
         self.0.borrow().database.value(key, now_ms).map(<[u8]>::to_vec)
@@ -99,7 +131,7 @@ impl Server {
         let mut state = handle.0.borrow_mut();
         match core::mem::take(&mut state.start) {
             Start::Kept => {}
-            Start::Empty => state.database = Database::new(state.database.setup.clone()),
+            Start::Empty => state.database.empty(),
             Start::Promoted(lag) => state.database.lose_last(now.wall.as_millis(), lag),
         }
         // Scripts are in memory only.
@@ -170,7 +202,7 @@ impl Server {
 }
 
 /// Where Redis listens.
-const PORT: u16 = 6_379;
+pub const PORT: u16 = 6_379;
 
 impl Machine for Server {
     fn handle(&mut self, now: Now, input: Input) {

@@ -27,6 +27,7 @@ mod origins_gone;
 mod origins_refuse;
 mod persistent;
 mod picture_change;
+mod registry;
 mod restream;
 mod second_publisher;
 mod slow_edge;
@@ -84,6 +85,17 @@ pub const ALL: &[Scenario] = &[
     clock_steps::SCENARIO,
     soak::SCENARIO,
     swarm::SCENARIO,
+    registry::standby::SCENARIO,
+    registry::hand_over::SCENARIO,
+    registry::owner_paused::SCENARIO,
+    registry::cut_off::SCENARIO,
+    registry::emptied::SCENARIO,
+    registry::promoted::SCENARIO,
+    registry::clocks::SCENARIO,
+    registry::two_publishers::SCENARIO,
+    registry::late_release::SCENARIO,
+    registry::store_away::SCENARIO,
+    registry::swarm::SCENARIO,
 ];
 
 impl Scenario {
