@@ -75,8 +75,8 @@ const AFTER_END: Duration = Duration::from_millis(20);
 /// After the store was away, so long nobody is taken for dead: every owner has had to come back too.
 const GRACE: Duration = Duration::from_millis(1_500);
 
-/// Streams in one command.
-pub(super) const BATCH: usize = 256;
+/// Streams in one command. While a store is busy with one, everybody else waits: with 100 origins, for 100 of them.
+pub(super) const BATCH: usize = 64;
 
 /// What is due so soon is done together with what is due now.
 const SLACK: Duration = Duration::from_millis(500);

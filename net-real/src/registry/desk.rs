@@ -24,7 +24,7 @@ struct Ask {
     until: Instant,
 }
 
-/// Commands that may wait for one directory. An origin's commands are of at most 256 streams.
+/// Commands that may wait for one directory. A server has one under way for what it announces and one for what it looks up.
 const ASKS_MAX: usize = 256;
 
 impl Desk {
