@@ -243,7 +243,9 @@ fn the_renewal_of_many_streams_costs_what_that_of_one_does() {
         bench.run(19_000);
         bench.peer(0).asked - before
     };
-    assert!(cost(2_000) <= cost(1) + 10, "{} for 2,000, {} for one", cost(2_000), cost(1));
+    // In these 20 s each entry is kept once, a batch at a time; the lease is renewed 20 times in both cases.
+    let keeps = 2_000_usize.div_ceil(announcer::BATCH) + 2;
+    assert!(cost(2_000) <= cost(1) + keeps, "{} for 2,000, {} for one", cost(2_000), cost(1));
 }
 
 #[test]
