@@ -256,6 +256,33 @@ impl Checker for MediaIsIntact {
     }
 }
 
+/// Wherever pictures are missing they go on with a key frame: for encoders that leave none out themselves. A player that
+/// was left behind starts where it can.
+#[derive(Debug, Default)]
+pub struct PicturesCanBeDecoded {
+    places: BTreeMap<HostId, usize>,
+}
+
+impl Checker for PicturesCanBeDecoded {
+    fn rule(&self) -> &'static str {
+        "pictures can be decoded"
+    }
+
+    fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, viewer) in world.viewers() {
+            let troubles = &viewer.record().troubles;
+            let place = self.places.entry(host).or_default();
+            for (at, trouble) in troubles.iter().skip(*place) {
+                *place += 1;
+                if let Trouble::Undecodable { frame, .. } = trouble {
+                    return Err((*at, host, format!("what frame {frame} is made from never came")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Whether a source was joined at a key frame so shortly before `at` that a player is only now given what came then.
 fn joined_by_the_clock(world: &World, at: Time) -> bool {
     let lately = world.facts().iter().rev().take_while(|fact| at.since(fact.at) < BUFFERED);

@@ -6,7 +6,7 @@ mod common;
 use common::ll_hls::{Faults, Wrong, live};
 use headwater_core::io::CloseReason;
 use headwater_core::media::Kind;
-use headwater_net_sim::check::{DatesAreTrue, OneContentPerNumber, PartsAreFresh};
+use headwater_net_sim::check::{DatesAreTrue, OneContentPerNumber, PartsAreFresh, PicturesCanBeDecoded};
 use headwater_net_sim::integrity::{Damage, Mistiming};
 use headwater_net_sim::viewer::{Failure, Fatal, Record, Settings, Trouble};
 use headwater_net_sim::{Checks, Crash, HostId, Latency, Viewer, World, ms, secs};
@@ -232,6 +232,16 @@ fn lost_media_is_seen_and_skipped() {
 
     let record = after(40, Faults { hole: Some((48, 4)), ..Faults::default() });
     assert!(!has(&record, |t| matches!(t, Trouble::BrokenStart { .. } | Trouble::FalselyIndependent { .. })));
+}
+
+#[test]
+fn pictures_that_cannot_be_decoded_are_caught() {
+    for (missing, ok) in [(4, true), (3, false)] {
+        let (mut world, ..) = watch(1, Faults { hole: Some((48, missing)), ..Faults::default() });
+        world.run_for(secs(40));
+        let verdict = Checks::none().with(PicturesCanBeDecoded::default()).verify(&world);
+        assert_eq!(verdict.is_ok(), ok, "{verdict:?}");
+    }
 }
 
 #[test]

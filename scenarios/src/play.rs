@@ -67,7 +67,7 @@ struct Play<'a> {
     during_faults: Checks,
     faults_over: bool,
     /// Requests under way or answered, by poller.
-    asked: Vec<(usize, u64)>,
+    asked: Vec<(usize, u64, Time)>,
     relinked: Vec<(HostId, HostId)>,
     renamed: BTreeSet<String>,
     /// Processes that were asked to end, and may still be at it.
@@ -347,16 +347,25 @@ impl Play<'_> {
     fn ask(&mut self, poller: usize) {
         let plan = &self.script.pollers[poller];
         let id = self.world.get(self.hosts[&plan.name], &master_url(&plan.server, &plan.stream));
-        self.asked.push((poller, id));
+        self.asked.push((poller, id, self.world.now()));
     }
 
     /// Holds the answers that pollers got to what the script says of them.
     fn answers(&mut self) -> Result<(), Violation> {
         let mut open = Vec::new();
-        for (poller, id) in core::mem::take(&mut self.asked) {
+        for (poller, id, at) in core::mem::take(&mut self.asked) {
             let name = &self.script.pollers[poller].name;
+            let within = self.script.rules.iter().find_map(|rule| match rule {
+                Rule::AnsweredWithin { poller, ms: bound } if poller == name => Some(ms(*bound)),
+                _ => None,
+            });
             let Some(answer) = self.world.answer(self.hosts[name], id) else {
-                open.push((poller, id));
+                let waits = self.world.now().since(at);
+                if within.is_some_and(|within| waits > within) {
+                    let what = format!("it has waited for {waits:?}");
+                    return Err(self.violation("requests are answered in time", name, what));
+                }
+                open.push((poller, id, at));
                 continue;
             };
             let got = answer.status.map_or(0, |status| status.as_u16());

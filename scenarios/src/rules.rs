@@ -9,8 +9,8 @@ use headwater_core::event::Event;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
 use headwater_net_sim::check::{
-    DatesAreTrue, EveryFrameOnce, LongestGap, NoFatalError, PartsAreFresh, ReloadsAreAnsweredAtOnce, Stores,
-    StreamsAreFound,
+    DatesAreTrue, EveryFrameOnce, LongestGap, NoFatalError, PartsAreFresh, PicturesCanBeDecoded,
+    ReloadsAreAnsweredAtOnce, Stores, StreamsAreFound,
 };
 use headwater_net_sim::viewer::Trouble;
 use headwater_net_sim::{Checker, HostId, World, ms};
@@ -120,6 +120,20 @@ pub enum Rule {
         /// The HTTP status.
         status: u16,
     },
+    /// A poller is answered this soon, whatever the answer is.
+    AnsweredWithin {
+        /// The poller.
+        poller: String,
+        /// The longest wait.
+        ms: u64,
+    },
+    /// Wherever pictures are missing they go on with a key frame: for encoders that leave none out themselves.
+    Decodable,
+    /// A viewer's playlists have no more discontinuities than this.
+    Discontinuities {
+        /// The most.
+        most: u64,
+    },
 }
 
 impl Rule {
@@ -136,7 +150,7 @@ impl Rule {
         )
     }
 
-    /// Who watches over it. `Answer` has no checker: who asks knows the answer.
+    /// Who watches over it. What pollers are answered has no checker: who asks knows the answer.
     pub fn checker(&self, stores: &Stores) -> Option<Box<dyn Checker>> {
         Some(match *self {
             Rule::Gap { ms: bound } => Box::new(LongestGap { bound: ms(bound), places: BTreeMap::new() }),
@@ -173,7 +187,9 @@ impl Rule {
                 Box::new(Attempts { edge: edge.clone(), expected: count, place: 0, count: 0 })
             }
             Rule::Found { ms: bound } => Box::new(StreamsAreFound::within(ms(bound), stores)),
-            Rule::Answer { .. } => return None,
+            Rule::Decodable => Box::new(PicturesCanBeDecoded::default()),
+            Rule::Discontinuities { most } => Box::new(FewDiscontinuities { most, places: BTreeMap::new() }),
+            Rule::Answer { .. } | Rule::AnsweredWithin { .. } => return None,
         })
     }
 }
@@ -205,6 +221,36 @@ impl Checker for Attempts {
                 if tries != self.expected {
                     let what = format!("it was given up after {tries} tries instead of {}", self.expected);
                     return Err((fact.at, fact.host, what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Playlists break only where something has broken.
+struct FewDiscontinuities {
+    most: u64,
+    /// How far every viewer's record was read, and the number of discontinuities at its beginning.
+    places: BTreeMap<HostId, (usize, u64)>,
+}
+
+impl Checker for FewDiscontinuities {
+    fn rule(&self) -> &'static str {
+        "a discontinuity stands where something breaks"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for (host, viewer) in world.viewers() {
+            let parts = &viewer.record().parts;
+            let Some(first) = parts.first() else { continue };
+            let (place, before) = self.places.entry(host).or_insert((0, first.discontinuity));
+            for part in parts.iter().skip(*place) {
+                *place += 1;
+                let count = part.discontinuity.saturating_sub(*before);
+                if count > self.most {
+                    let what = format!("{:?} segment {} comes after {count} of them", part.kind, part.msn);
+                    return Err((part.at, host, what));
                 }
             }
         }

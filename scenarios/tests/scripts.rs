@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use headwater_scenarios::rules::Rule;
 use headwater_scenarios::tape::Tape;
 use headwater_scenarios::{play, stories};
 
@@ -32,6 +33,20 @@ fn what_was_repaired_stays_repaired() {
         tapes += 1;
     }
     assert!(tapes > 0, "there are no tapes");
+}
+
+/// A rule that is stricter than what happens is broken: it looks.
+#[test]
+fn rules_that_are_too_strict_are_broken() {
+    let broken = |story: &str, rule: Rule| {
+        let mut script = stories::Scenario::named(story).expect("it is listed").script(1);
+        script.rules = vec![rule];
+        play(&script).broken.expect("nobody can keep that").violation.rule
+    };
+    let waits = Rule::AnsweredWithin { poller: "poller".to_owned(), ms: 9_000 };
+    assert_eq!(broken("mute-edge", waits), "requests are answered in time");
+    let most = Rule::Discontinuities { most: 0 };
+    assert_eq!(broken("picture-change", most), "a discontinuity stands where something breaks");
 }
 
 #[test]

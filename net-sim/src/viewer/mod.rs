@@ -103,6 +103,8 @@ struct Track {
     media_failures: u32,
     retry_at: Option<Time>,
     next: Option<(u64, u32)>,
+    /// Whether it has found its place anew, and nothing has come since.
+    restarted: bool,
     buffer: Buffer,
     /// Where the last appended media ended, on the player's timeline.
     end: Option<i64>,
@@ -800,8 +802,13 @@ impl Viewer {
         let kind = track.kind;
         for mark in marks {
             let before = track.last_mark.replace(*mark);
+            let restarted = core::mem::take(&mut track.restarted);
             let Some(before) = before else { continue };
             let (source, first) = (mark.source, before.frame + 1);
+            let follows = before.source == source && mark.frame <= first;
+            if kind == Kind::Video && !follows && !mark.key && !restarted {
+                self.record.trouble(now, Trouble::Undecodable { source, frame: mark.frame });
+            }
             if before.source != source {
                 let trouble = Trouble::SourceChanged { kind, from: before.source, to: source };
                 self.record.trouble(now, trouble);
@@ -908,6 +915,7 @@ impl Track {
             media_failures: 0,
             retry_at: None,
             next: None,
+            restarted: false,
             buffer: Buffer::default(),
             end: None,
             last_mark: None,
@@ -925,6 +933,7 @@ impl Track {
             return None;
         }
         self.next = None;
+        self.restarted = true;
         Some(Trouble::LeftBehind { kind: self.kind, msn })
     }
 

@@ -137,6 +137,8 @@ pub enum Trouble {
     FalselyIndependent { kind: Kind, msn: u64, part: Option<u32> },
     /// Frames that were never given.
     FramesLost { kind: Kind, source: u32, first: u64, count: u64 },
+    /// After frames that were never given comes one that cannot be decoded without them.
+    Undecodable { source: u32, frame: u64 },
     /// Frames that were given before.
     FramesRepeated { kind: Kind, source: u32, first: u64 },
     /// Media time is missing between two neighbours.

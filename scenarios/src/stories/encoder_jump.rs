@@ -27,7 +27,11 @@ fn write(draw: &mut Draw) -> Script {
     for _ in 1..=draw.number(1..=3) {
         // A limit of the product: after a jump back by less than a second frames are squeezed together.
         let by_ms = match draw.coin() {
-            true => draw.number(1..=3_600_000).cast_signed(),
+            // Half of them such that the playlist would have room for as long a hole.
+            true => {
+                let most = draw.pick(&[40_000, 3_600_000]);
+                draw.number(1..=most).cast_signed()
+            }
             false => -draw.number(2_000..=3_600_000).cast_signed(),
         };
         script.at(at, Act::Jump { encoder: "encoder".to_owned(), by_ms });

@@ -1,5 +1,5 @@
-//! The encoder is lost: its process is killed and started again, it produces nothing for a while, or it drops its
-//! connections. Both origins lose the stream at the same moment. Numbers go on, and nothing comes twice.
+//! The encoder is lost: its process is killed and started again, it loses its power, it produces nothing for a while, or
+//! it drops its connections. Both origins lose the stream at the same moment. Numbers go on, and nothing comes twice.
 
 use super::Scenario;
 use crate::draw::Draw;
@@ -24,7 +24,7 @@ fn write(draw: &mut Draw) -> Script {
     script.viewer("edge", 5_000);
     let at = draw.number(12_000..=16_000);
     let encoder = "encoder".to_owned();
-    let away = match draw.number(0..=2) {
+    let away = match draw.number(0..=3) {
         0 => {
             script.at(at, Act::Reconnect { encoder });
             0
@@ -33,6 +33,14 @@ fn write(draw: &mut Draw) -> Script {
             let for_ms = draw.number(100..=8_000);
             script.at(at, Act::Stall { encoder, for_ms });
             for_ms
+        }
+        2 => {
+            // Without power it says no word. After four seconds an origin takes its silence for its end.
+            let away = draw.number(4_500..=6_000);
+            script.at(at, Act::Crash { host: encoder.clone(), how: Crash::Silent });
+            script.at(at + away, Act::Restart { host: encoder });
+            // An edge that is told that the new stream is only starting looks elsewhere, and pauses.
+            away + 1_300 + 2_000
         }
         _ => {
             let away = draw.number(0..=6_000);

@@ -17,6 +17,8 @@ fn write(draw: &mut Draw) -> Script {
     let mut script = Script::new();
     script.draw_network(draw).draw_patience(draw);
     script.edges[0].failback = true;
+    // A persistent stream has no other deadline that would wake its edge.
+    script.edges[0].persistent = draw.coin();
     script.viewer("edge", 5_000);
     let host = "origin-a".to_owned();
     let lost = draw.number(12_000..=15_000);

@@ -29,6 +29,7 @@ fn write(draw: &mut Draw) -> Script {
                 script.at(at, Act::Relink { a: edge.clone(), b: origin.to_owned(), link });
             }
             // A lost packet comes 200 ms later, and all that follow wait for it; once in a while it is lost twice.
+            script.must(Rule::Decodable);
             script.must(Rule::NoFailover);
             2 * 200 + 40
         }

@@ -17,6 +17,7 @@ mod failback;
 mod frame_shapes;
 mod hostile_peers;
 mod links;
+mod mute_edge;
 mod origin_crash;
 mod origin_flap;
 mod origin_freeze;
@@ -71,6 +72,7 @@ pub const ALL: &[Scenario] = &[
     two_encoders::SCENARIO,
     edge_restart::SCENARIO,
     edge_chain::SCENARIO,
+    mute_edge::SCENARIO,
     edge_partition::SCENARIO,
     encoder_loss::SCENARIO,
     encoder_jump::SCENARIO,

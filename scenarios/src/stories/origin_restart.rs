@@ -28,6 +28,7 @@ fn write(draw: &mut Draw) -> Script {
     script.length_ms = at + 3_000;
 
     let failover = 8 * script.one_way_ms() + 50;
+    script.must(Rule::Decodable);
     script.must(Rule::Failover { ms: failover });
     script.must(Rule::Gap { ms: script.part_gap_ms() + failover });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError);

@@ -32,6 +32,7 @@ fn write(draw: &mut Draw) -> Script {
     // away and half a second, and starts with a key frame. The edge's pauses double as well, up to two seconds.
     let away = 500 + outage + 500;
     let found = 2 * away + 500 + 1_000 + 2_000 + 20 * script.one_way_ms();
+    script.must(Rule::Decodable);
     script.must(Rule::Failover { ms: found });
     script.must(Rule::Gap { ms: script.part_gap_ms() + found });
     script.must(Rule::NoFatalError);

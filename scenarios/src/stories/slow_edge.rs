@@ -23,14 +23,21 @@ fn write(draw: &mut Draw) -> Script {
     script.viewer("slow", 5_000);
     let slow = "slow".to_owned();
     let at = draw.number(9_000..=12_000);
-    script.at(at, Act::ReadRate { host: slow.clone(), bytes: Some(draw.number(1_000..=1_000_000)) });
+    let bytes = draw.number(1_000..=1_000_000);
+    script.at(at, Act::ReadRate { host: slow.clone(), bytes: Some(bytes) });
     if draw.coin() {
         script.at(at + draw.number(1_000..=15_000), Act::ReadRate { host: slow, bytes: None });
+        if bytes >= 300_000 {
+            // Who takes something and is quick again within half a minute is not sent away, then or later.
+            script.length_ms = 50_000;
+            script.must(Rule::NoFailover);
+        }
     } else {
         // It stays slow, and nobody else is the worse for it.
         script.recovery.core = ["origin-a", "origin-b", "encoder", "edge"].map(str::to_owned).to_vec();
     }
 
+    script.must(Rule::Decodable);
     script.must(Rule::Unharmed { viewer: "viewer".to_owned(), ms: script.part_gap_ms() });
     script
 }

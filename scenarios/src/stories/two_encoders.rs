@@ -40,6 +40,7 @@ fn write(draw: &mut Draw) -> Script {
 
     // As after any loss; the other origin's history has a key frame, which is placed when its burst is over.
     let failover = silence + 8 * script.one_way_ms() + 200;
+    script.must(Rule::Decodable);
     script.must(Rule::Failover { ms: failover });
     // The place of the new media may be up to a key-frame interval after that.
     script.must(Rule::Gap { ms: script.part_gap_ms() + failover + u64::from(gop) * 1_000 / 30 });
