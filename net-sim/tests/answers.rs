@@ -203,7 +203,7 @@ fn a_stream_that_is_pulled_more_than_twice_is_found() {
 fn what_a_machine_holds_beyond_its_children_is_found() {
     let found = |census| boasts(QueuesBounded::default(), boaster(false, 0, census));
     assert_eq!(found(Census::default()), None);
-    assert!(found(Census { deadlines: 3, streams: 2, ..Census::default() }).unwrap().contains("deadlines"));
+    assert!(found(Census { deadlines: 4, streams: 2, ..Census::default() }).unwrap().contains("deadlines"));
     assert!(found(Census { marks: 9_000, streams: 1, ..Census::default() }).unwrap().contains("marks"));
     assert!(found(Census { waiting_requests: 2, streams: 1, ..Census::default() }).is_some());
 }
