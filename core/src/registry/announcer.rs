@@ -113,6 +113,8 @@ struct Stream {
     standing: Standing,
     /// When it is to be claimed or kept; not while that is being asked.
     due: Option<Time>,
+    /// When it was claimed last.
+    claimed: Time,
     /// The greatest number of an epoch of this stream that is known here.
     floor: u64,
     /// An owner that is known to be dead.
@@ -168,7 +170,8 @@ impl Announcer {
         } else {
             let former = self.take_back(&name);
             let (standing, due, dead) = (Standing::Unclaimed, None, None);
-            let stream = Stream { url, standing, due, floor: 0, dead, former, adopted: false };
+            let claimed = now.mono;
+            let stream = Stream { url, standing, due, claimed, floor: 0, dead, former, adopted: false };
             self.streams.insert(name.clone(), stream);
         }
         self.claim_at(now.mono, name);
@@ -458,7 +461,8 @@ impl Announcer {
             Claimed::Owner { number } => {
                 (stream.standing, stream.floor) = (Standing::Owner, number);
                 (stream.dead, stream.former) = (None, None);
-                self.keep_at(now.mono + self.keep_every, name.clone());
+                stream.claimed = now.mono;
+                self.keep_at(now.mono + self.keep_every.min(KEEP_PLAIN), name.clone());
                 let epoch = Epoch { number, owner: by };
                 self.out.push_back(Output::Told(Told::Announced { name, epoch }));
             }
@@ -493,7 +497,9 @@ impl Announcer {
         match number {
             Some(number) => {
                 stream.floor = stream.floor.max(number);
-                self.keep_at(now.mono + self.keep_every, name);
+                // A store may lose its newest writes, and a claim among them: a young one is looked at more often.
+                let age = now.mono.since(stream.claimed);
+                self.keep_at(now.mono + self.keep_every.min(age.max(KEEP_PLAIN)), name);
             }
             None => {
                 stream.standing = Standing::Unclaimed;
