@@ -494,18 +494,33 @@ fn who_goes_back_to_an_older_epoch_is_noticed() {
     let goes_back = |lines: fn() -> Vec<Vec<Output>>| {
         run(1, &puppet(move |_| lines()), &|_| Box::new(NobodyGoesBack::default())).is_some()
     };
+    // Origin A says all this itself.
     assert!(!goes_back(|| vec![
-        vec![follow(5, "a"), play("a")],
+        vec![follow(5, A), play(A)],
         vec![follow(6, "b"), play("b")],
-        vec![follow(7, "a"), play("a")]
+        vec![follow(7, A), play(A)]
     ]));
-    assert!(goes_back(|| vec![vec![follow(5, "a")], vec![follow(4, "b")]]));
-    assert!(goes_back(|| vec![vec![follow(5, "a"), play("a")], vec![follow(6, "b")], vec![play("a")]]));
+    assert!(goes_back(|| vec![vec![follow(5, A)], vec![follow(4, "b")]]));
+    assert!(goes_back(|| vec![vec![reign(5), follow(5, A), play(A)], vec![follow(6, "b")], vec![play(A)]]));
     assert!(goes_back(|| vec![
-        vec![follow(5, "a"), play("a")],
+        vec![reign(5), follow(5, A), play(A)],
         vec![follow(6, "b")],
-        vec![follow_plain("a")]
+        vec![follow_plain(A)]
     ]));
+    let learns =
+        || vec![vec![reign(5), follow(5, A), play(A)], vec![follow(6, "b"), disowned()], vec![play(A)]];
+    assert!(!goes_back(learns));
+}
+
+const A: &str = "origin-a";
+
+fn reign(number: u64) -> Output {
+    let epoch = Epoch { number, owner: LeaseId(7) };
+    Output::Event(Event::StreamAnnounced { key: key(), epoch })
+}
+
+fn disowned() -> Output {
+    Output::Event(Event::StreamDisowned { key: key() })
 }
 
 fn follow(number: u64, host: &str) -> Output {

@@ -80,9 +80,12 @@ impl Checker for OneOwnerPerEpoch {
     }
 }
 
-/// An edge that has seen a stream's epoch goes back to no older one.
+/// An edge that has seen a stream's epoch goes back to no older one: to no server that takes an older reign for its own.
+/// One that knows that its reign is over may wait in line, and be played when the owner cannot be reached.
 #[derive(Default)]
 pub struct NobodyGoesBack {
+    /// The epochs that servers take for their own.
+    reigns: BTreeMap<(HostId, String), Epoch>,
     place: usize,
     boots: usize,
     /// By edge and stream: the greatest epoch, and in which epoch each place was seen last.
@@ -109,6 +112,16 @@ impl Checker for NobodyGoesBack {
             {
                 self.boots += 1;
                 self.seen.retain(|(edge, _), _| edge != host);
+                self.reigns.retain(|(server, _), _| server != host);
+            }
+            match &fact.event {
+                Event::StreamAnnounced { key, epoch } => {
+                    self.reigns.insert((fact.host, key.to_string()), *epoch);
+                }
+                Event::StreamDisowned { key } | Event::StreamWaits { key, .. } => {
+                    self.reigns.remove(&(fact.host, key.to_string()));
+                }
+                _ => {}
             }
             let (key, url) = match &fact.event {
                 Event::RouteFollowed { key, url, .. } | Event::PullPlaying { key, url, .. } => (key, url),
@@ -125,7 +138,11 @@ impl Checker for NobodyGoesBack {
                 seen.places.insert(url.clone(), *epoch);
             }
             let Some(of_place) = seen.places.get(url) else { continue };
-            if seen.greatest.is_some_and(|greatest| *of_place < greatest) {
+            let server = host_of(url).and_then(|name| world.host_named(name));
+            let knows = server.is_some_and(|server| {
+                world.is_running(server) && self.reigns.get(&(server, key.to_string())) != Some(of_place)
+            });
+            if !knows && seen.greatest.is_some_and(|greatest| *of_place < greatest) {
                 let what = format!("{key} comes from {url}, whose reign {of_place} is over");
                 return Err((fact.at, fact.host, what));
             }
