@@ -224,8 +224,12 @@ impl Outcome {
                     Vec::new()
                 }
             }
-            Rule::Fresh { .. }
+            Rule::AnsweredWithin { .. }
+            | Rule::Decodable
+            | Rule::Discontinuities { .. }
+            | Rule::Fresh { .. }
             | Rule::Dated { .. }
+            | Rule::Found { .. }
             | Rule::LetGo { .. }
             | Rule::PlaysFrom { .. }
             | Rule::NumbersGoOn
