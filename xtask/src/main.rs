@@ -23,7 +23,7 @@ cargo xtask <task>
   ci                what must hold before a change is merged: formatting, lints, the laws of core, every test
   laws              the laws of core alone
   sim [args]        every scenario in the simulator; `cargo xtask sim --help` tells more
-  mutants [args]   small bugs that the simulator must find; `cargo xtask mutants --help` tells more
+  mutants [args]    small bugs that the simulator must find; `cargo xtask mutants --help` tells more
   bench relay       what relaying costs: --streams 20, --seconds 40, --json, --no-docs
   bench registry    what the directory of streams costs: --streams 100000, --origins 100, --seconds 20,
                     --routes 1000000, --json, --no-docs
