@@ -141,7 +141,26 @@ enum Standing {
 #[derive(Debug)]
 struct Watched {
     ask_at: Time,
+    /// Since when it has longer to live than any lease has: the store's clock was set back, and it was not renewed since.
+    too_long_since: Option<Time>,
     by: BTreeSet<Name>,
+}
+
+impl Watched {
+    fn new(now: Time) -> Watched {
+        Watched { ask_at: now, too_long_since: None, by: BTreeSet::new() }
+    }
+
+    /// Whether it has had longer to live than any lease for longer than a lease lives: then it is dead, although the
+    /// store, whose clock was set back, will not know for a while.
+    fn lives_too_long(&mut self, now: Time, left_ms: u64) -> bool {
+        if left_ms <= LEASE_MS {
+            self.too_long_since = None;
+            return false;
+        }
+        let since = *self.too_long_since.get_or_insert(now);
+        now.since(since) >= Duration::from_millis(LEASE_MS)
+    }
 }
 
 impl Announcer {
@@ -453,39 +472,46 @@ impl Announcer {
         let name = claim.name;
         let Some(stream) = self.streams.get_mut(&name) else { return };
         let before = stream.standing;
-        if let Standing::Waiting(owner) = before {
-            self.watch_no_more(owner, &name);
-        }
-        let Some(stream) = self.streams.get_mut(&name) else { return };
+        let standing = match &claimed {
+            Claimed::Owner { .. } => Standing::Owner,
+            Claimed::Waiting { epoch, .. } => Standing::Waiting(epoch.owner),
+            Claimed::Foreign { .. } => Standing::Foreign,
+        };
+        stream.standing = standing;
         match claimed {
             Claimed::Owner { number } => {
-                (stream.standing, stream.floor) = (Standing::Owner, number);
+                stream.floor = number;
                 (stream.dead, stream.former) = (None, None);
                 stream.claimed = now.mono;
                 self.keep_at(now.mono + self.keep_every.min(KEEP_PLAIN), name.clone());
-                let epoch = Epoch { number, owner: by };
+                let (name, epoch) = (name.clone(), Epoch { number, owner: by });
                 self.out.push_back(Output::Told(Told::Announced { name, epoch }));
             }
             Claimed::Waiting { epoch, url } => {
-                stream.standing = Standing::Waiting(epoch.owner);
                 let earlier_life = url == stream.url && !stream.adopted;
                 stream.dead = earlier_life.then_some(epoch.owner);
                 stream.adopted |= earlier_life;
                 let again = if earlier_life { Duration::ZERO } else { CLAIM_AGAIN };
                 self.claim_at(now.mono + again, name.clone());
                 let watched = self.watched.entry(epoch.owner);
-                watched.or_insert(Watched { ask_at: now.mono, by: BTreeSet::new() }).by.insert(name.clone());
-                if before != Standing::Waiting(epoch.owner) {
+                watched.or_insert_with(|| Watched::new(now.mono)).by.insert(name.clone());
+                if before != standing {
+                    let name = name.clone();
                     self.out.push_back(Output::Told(Told::Waits { name, epoch: Some(epoch), url }));
                 }
             }
             Claimed::Foreign { url } => {
-                stream.standing = Standing::Foreign;
                 self.claim_at(now.mono + CLAIM_AGAIN, name.clone());
-                if before != Standing::Foreign {
+                if before != standing {
+                    let name = name.clone();
                     self.out.push_back(Output::Told(Told::Waits { name, epoch: None, url }));
                 }
             }
+        }
+        if let Standing::Waiting(owner) = before
+            && before != standing
+        {
+            self.watch_no_more(owner, &name);
         }
     }
 
@@ -511,7 +537,7 @@ impl Announcer {
 
     fn looked_at(&mut self, now: Now, lease: LeaseId, left: Option<u64>) {
         let Some(watched) = self.watched.get_mut(&lease) else { return };
-        if let Some(left) = left {
+        if let Some(left) = left.filter(|left| !watched.lives_too_long(now.mono, *left)) {
             watched.ask_at = now.mono + WATCH.min(Duration::from_millis(left) + AFTER_END);
             return;
         }

@@ -275,6 +275,21 @@ fn a_standby_takes_over_within_a_second_of_the_owners_death() {
 }
 
 #[test]
+fn a_store_whose_clock_is_set_back_does_not_keep_the_dead_alive() {
+    let mut bench = Bench::new(2);
+    bench.announce(0).announce(1).run(1_000);
+    bench.peer(0).stopped = true;
+    bench.store_ahead -= 600_000;
+    let took = bench.wait_for(Some(1), 2 * LEASE_MS + 1_000);
+    assert!(took >= LEASE_MS, "{took}");
+    let mut bench = Bench::new(2);
+    bench.announce(0).announce(1).run(1_000);
+    bench.store_ahead -= 600_000;
+    bench.run(30_000);
+    assert_eq!((bench.owner(), bench.reigns.len()), (Some(0), 1), "who renews is not taken for dead");
+}
+
+#[test]
 fn an_owner_that_was_asleep_learns_that_it_lost() {
     let mut bench = Bench::new(2);
     bench.announce(0).announce(1).run(1_000);
