@@ -259,16 +259,7 @@ fn embedded(streams: usize) -> Result<Value, Failed> {
 }
 
 fn redis(port: u16) -> RedisServer {
-    RedisServer {
-        servers: RedisServers::Single(Endpoint { host: "127.0.0.1".to_owned(), port }),
-        user: None,
-        password: None,
-        database: 0,
-        key_prefix: String::new(),
-        tls: None,
-        connect_timeout: Duration::from_secs(1),
-        command_timeout: Duration::from_secs(1),
-    }
+    RedisServer::from(RedisServers::Single(Endpoint { host: "127.0.0.1".to_owned(), port }))
 }
 
 fn name(index: usize) -> String {

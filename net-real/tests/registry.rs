@@ -27,14 +27,10 @@ type Answers = mpsc::UnboundedReceiver<(AskId, Result<Answer, Failure>)>;
 /// A driver whose machine asks `commands` at the start and tells what it hears.
 fn ask(port: u16, commands: Vec<Command>) -> (mpsc::Sender<Control>, Answers, JoinHandle<Ended>) {
     let redis = RedisServer {
-        servers: RedisServers::Single(Endpoint { host: "127.0.0.1".to_owned(), port }),
-        user: None,
         password: Some(Secret::new("pass")),
-        database: 0,
-        key_prefix: String::new(),
-        tls: None,
         connect_timeout: Duration::from_millis(300),
         command_timeout: Duration::from_millis(200),
+        ..RedisServers::Single(Endpoint { host: "127.0.0.1".to_owned(), port }).into()
     };
     let net = TokioNet::default();
     let store = Client::new(net, &redis, Schema::default()).expect("there are no certificates to read");

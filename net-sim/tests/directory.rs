@@ -308,16 +308,8 @@ impl Machine for Ours {
 }
 
 fn config() -> Config {
-    let redis = RedisServer {
-        servers: RedisServers::Single(Endpoint { host: "store".to_owned(), port: PORT }),
-        user: None,
-        password: None,
-        database: 0,
-        key_prefix: String::new(),
-        tls: None,
-        connect_timeout: secs(1),
-        command_timeout: secs(1),
-    };
+    let server = RedisServers::Single(Endpoint { host: "store".to_owned(), port: PORT });
+    let redis = RedisServer::from(server);
     let vhost = VirtualHost {
         name: "default".to_owned(),
         hosts: Vec::new(),

@@ -54,16 +54,8 @@ impl Machine for Asker {
 }
 
 fn config(password: Option<&str>, database: u32) -> Config {
-    let redis = RedisServer {
-        servers: RedisServers::Single(Endpoint { host: "redis".to_owned(), port: 6_379 }),
-        user: None,
-        password: password.map(Secret::new),
-        database,
-        key_prefix: String::new(),
-        tls: None,
-        connect_timeout: secs(1),
-        command_timeout: secs(1),
-    };
+    let server = RedisServers::Single(Endpoint { host: "redis".to_owned(), port: 6_379 });
+    let redis = RedisServer { password: password.map(Secret::new), database, ..server.into() };
     let store = OriginMapStore {
         place: StorePlace::Redis(redis),
         origin_host: Some("a".to_owned()),

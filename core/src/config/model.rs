@@ -133,6 +133,25 @@ pub struct RedisServer {
     pub command_timeout: Duration,
 }
 
+impl From<RedisServers> for RedisServer {
+    /// With everything else at its default.
+    fn from(servers: RedisServers) -> RedisServer {
+        RedisServer {
+            servers,
+            user: None,
+            password: None,
+            database: 0,
+            key_prefix: String::new(),
+            tls: None,
+            connect_timeout: REDIS_TIMEOUT,
+            command_timeout: REDIS_TIMEOUT,
+        }
+    }
+}
+
+/// `ConnectTimeout` and `CommandTimeout`, if they are not written.
+const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The servers of a Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisServers {

@@ -978,16 +978,7 @@ proptest! {
 
 /// The same, with a directory of streams that is outside.
 fn with_store(mut config: Config) -> Config {
-    let redis = RedisServer {
-        servers: RedisServers::Single(Endpoint { host: "redis".to_owned(), port: 6379 }),
-        user: None,
-        password: None,
-        database: 0,
-        key_prefix: String::new(),
-        tls: None,
-        connect_timeout: Duration::from_secs(1),
-        command_timeout: Duration::from_secs(1),
-    };
+    let redis = RedisServer::from(RedisServers::Single(Endpoint { host: "redis".to_owned(), port: 6379 }));
     config.vhosts[0].store = Some(OriginMapStore {
         place: StorePlace::Redis(redis),
         origin_host: Some("me".to_owned()),

@@ -13,20 +13,6 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{Keys, Store};
 
-/// A directory with the usual timeouts, on a Redis without a password.
-pub fn redis_at(servers: RedisServers) -> RedisServer {
-    RedisServer {
-        servers,
-        user: None,
-        password: None,
-        database: 0,
-        key_prefix: String::new(),
-        tls: None,
-        connect_timeout: Duration::from_secs(1),
-        command_timeout: Duration::from_secs(1),
-    }
-}
-
 /// A real Redis.
 pub struct Real {
     runtime: Runtime,

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::machine::{Share, free_port, shared};
 use crate::process::Process;
-use crate::stores::real::{Real, redis_at};
+use crate::stores::real::Real;
 
 /// How long a server may take to start, or a Cluster to agree.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,7 +74,7 @@ impl Server {
 
     /// What a directory on it is configured as.
     pub fn redis(&self) -> RedisServer {
-        redis_at(RedisServers::Single(self.at.clone()))
+        RedisServer::from(RedisServers::Single(self.at.clone()))
     }
 
     fn wait(&self) -> Result<()> {
@@ -137,7 +137,7 @@ impl Cluster {
 
     /// What a directory on it is configured as.
     pub fn redis(&self) -> RedisServer {
-        redis_at(RedisServers::Cluster(self.nodes.iter().map(|node| node.at.clone()).collect()))
+        RedisServer::from(RedisServers::Cluster(self.nodes.iter().map(|node| node.at.clone()).collect()))
     }
 }
 
@@ -192,7 +192,7 @@ impl Sentinel {
     /// What a directory on it is configured as. The first sentinel that is named is not there.
     pub fn redis(&self) -> RedisServer {
         let sentinels = vec![self.absent.clone(), self.sentinel.at.clone()];
-        redis_at(RedisServers::Sentinel { sentinels, master: "mymaster".to_owned() })
+        RedisServer::from(RedisServers::Sentinel { sentinels, master: "mymaster".to_owned() })
     }
 }
 
