@@ -473,10 +473,10 @@ impl Script {
     }
 
     /// How far apart parts arrive at a viewer if nothing happens: a part's length, and what its way there and its
-    /// playlist's may differ by.
+    /// playlist's may differ by, also if a connection has to be opened for it.
     pub fn part_gap_ms(&self) -> u64 {
         let part_ms = self.edges.iter().map(|edge| edge.part_ms).max().unwrap_or(0);
-        part_ms + 4 * self.one_way_ms() + 100
+        part_ms + 6 * self.one_way_ms() + 100
     }
 
     /// Whether a server, a store or an encoder is called `name`: a program that can be started anew.
