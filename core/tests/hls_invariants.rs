@@ -117,4 +117,71 @@ proptest! {
             }
         }
     }
+
+    /// Whatever the frame rate and wherever key frames lie, for as long as they are as far apart as divides a segment;
+    /// and over holes that both have.
+    #[test]
+    fn whole_segments_of_a_shared_timeline_are_the_same_for_everybody(
+        fps in proptest::sample::select(vec![(30u32, 1u32), (25, 1), (50, 1), (60, 1), (30_000, 1_001), (24_000, 1_001), (60_000, 1_001)]),
+        gop_s in proptest::sample::select(vec![1u64, 2, 3, 6]),
+        start_us in 0i64..20_000_000_000,
+        reorder: bool,
+        rate in proptest::sample::select(vec![44_100u32, 48_000]),
+        millis: bool,
+        skip_us in 1i64..20_000_000,
+        hole in (30_000_000i64..40_000_000, 0i64..20_000_000, any::<bool>(), any::<bool>()),
+        tracks in prop_oneof![8 => Just((true, true)), 1 => Just((true, false)), 1 => Just((false, true))],
+    ) {
+        let gop = u64::from(fps.0.div_ceil(fps.1)) * gop_s;
+        let (with_video, with_audio) = tracks;
+        let source = Source {
+            fps, gop, start_us, reorder, rate, millis, with_video, with_audio, length_us: 70_000_000, holes: vec![hole],
+            ..Source::default()
+        };
+        let packets = source.packets();
+        let segments = [0, skip_us].map(|skip| {
+            let mut packager = shared_packager(&LlHls::default(), &source.info());
+            let mut viewers = Vec::new();
+            viewers.extend(with_video.then(|| Viewer::new(VIDEO, 90_000)));
+            viewers.extend(with_audio.then(|| Viewer::new(AUDIO, rate)));
+            for packet in packets.iter().filter(|packet| packet.dts.as_micros() >= start_us + skip) {
+                packager.push(packet);
+                if !events(&mut packager).is_empty() {
+                    viewers.iter_mut().for_each(|viewer| viewer.look(&mut packager));
+                }
+            }
+            assert!(packager.is_interchangeable());
+            viewers.into_iter().map(|viewer| viewer.segments).collect::<Vec<_>>()
+        });
+        let [from_start, later] = &segments;
+        for (all, some) in from_start.iter().zip(later) {
+            prop_assert!(some.len() >= 4, "{} segments", some.len());
+            for (segment, bytes) in some {
+                let (same, same_bytes) = all.iter().find(|(other, _)| other.msn == segment.msn).expect("the number");
+                prop_assert_eq!(same, segment);
+                prop_assert_eq!(same_bytes, bytes);
+            }
+        }
+    }
+
+    /// Numbers stay those of the grid, however badly key frames fit.
+    #[test]
+    fn a_shared_grid_holds(
+        fps in proptest::sample::select(vec![(30u32, 1u32), (25, 1), (30_000, 1_001)]),
+        gop in 1u64..600,
+        segment_ms in 1_000u64..7_000,
+        hole in (0i64..60_000_000, 0i64..30_000_000, any::<bool>(), any::<bool>()),
+    ) {
+        let source = Source { fps, gop, length_us: 80_000_000, holes: vec![hole], ..Source::default() };
+        let config = LlHls { segment: Duration::from_millis(segment_ms), ..LlHls::default() };
+        let mut packager = shared_packager(&config, &source.info());
+        let mut viewer = Viewer::new(VIDEO, 90_000);
+        for packet in source.packets() {
+            packager.push(&packet);
+            if !events(&mut packager).is_empty() {
+                viewer.look(&mut packager);
+            }
+        }
+        prop_assert!(packager.is_interchangeable());
+    }
 }

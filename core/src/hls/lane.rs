@@ -3,6 +3,7 @@
 //! A sample's duration is the distance to the next one, so the newest sample is always pending. Which segment
 //! boundaries exist is the [`Plan`]'s, which all tracks of a stream share.
 
+use core::ops::Range;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub(super) ending: bool,
     /// The number of the epoch's first segment.
     pub(super) first_msn: u64,
+    /// Whether tracks may begin in the middle of that segment, because it is where all media begins.
+    pub(super) first_may_lack_frames: bool,
     /// The wall-clock time of media time zero, in microseconds.
     pub(super) date_zero_us: i64,
     /// No segment is as long as this, in microseconds.
@@ -39,6 +42,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Whether a track may begin within segment `msn`: where others have the same segment it must be the whole of it.
+    fn may_be_cut_off(&self, msn: u64) -> bool {
+        !self.grid.is_shared() || (self.first_may_lack_frames && msn == self.first_msn)
+    }
+
     fn warn_once(&mut self, text: impl FnOnce(i64) -> String) {
         if !core::mem::replace(&mut self.warned, true) {
             self.warnings.push(text(self.grid.segment_us()));
@@ -73,6 +81,8 @@ pub(super) struct Lane {
     /// Packets that wait for the leading track.
     pub(super) queue: VecDeque<Packet>,
     pub(super) queue_bytes: usize,
+    /// The first DTS in this epoch, taken or not.
+    pub(super) first_dts: Option<Timestamp>,
     /// The newest DTS in this epoch, taken or queued.
     pub(super) last_dts: Option<Timestamp>,
     /// The newest DTS of the epoch before, until this one has its first packet.
@@ -103,6 +113,7 @@ impl Lane {
             window,
             queue: VecDeque::new(),
             queue_bytes: 0,
+            first_dts: None,
             last_dts: None,
             former_dts: None,
             started: false,
@@ -238,8 +249,8 @@ impl Lane {
         let tolerant = Timestamp::from_micros(dts.as_micros().saturating_add(self.half_frame_us()));
         let msn = match plan.boundaries.iter().rev().find(|(_, start)| **start <= tolerant) {
             _ if self.leads => plan.first_msn,
-            Some((&msn, _)) => msn,
-            None => return,
+            Some((&msn, &start)) if self.has_all_since(start) || plan.may_be_cut_off(msn) => msn,
+            Some(_) | None => return,
         };
         self.started = true;
         let former_end = core::mem::replace(&mut self.position, pending.at);
@@ -254,6 +265,12 @@ impl Lane {
         }
         self.open_at = pending.at;
         self.pending = Some(pending);
+    }
+
+    /// Whether no frame of a segment that starts at `boundary` can have come before the first one that was seen.
+    fn has_all_since(&self, boundary: Timestamp) -> bool {
+        let half_us = self.half_frame_us();
+        self.first_dts.is_some_and(|first| first < boundary.plus_micros(half_us))
     }
 
     /// Keeps the numbers of a track consecutive that has a past: from `newest`, which ended at `former_end`, to
@@ -275,6 +292,31 @@ impl Lane {
         self.fill_gap(until, plan);
     }
 
+    /// Lists nothing but gaps in place of segments `missing`, which end at `until`.
+    pub(super) fn start_over(
+        &mut self,
+        missing: Range<u64>,
+        until: Timestamp,
+        discontinuities: u64,
+        plan: &Plan,
+    ) {
+        let Some(format) = self.format.clone() else { return };
+        self.window.start_over(discontinuities);
+        let cell = self.ticks(plan.grid.segment_us());
+        self.position = until.to(Timebase::hertz(self.timescale())).ticks();
+        let count = i64::try_from(missing.end - missing.start).unwrap_or(0);
+        self.position = self.position.saturating_sub(cell.saturating_mul(count));
+        for msn in missing {
+            let date_us = plan.date_zero_us.saturating_add(micros(self.position, self.timescale()));
+            self.window.open(msn, self.position, date_us, format.clone());
+            let end = self.position.saturating_add(cell);
+            while self.position < end {
+                self.push_gap((end - self.position).min(self.ticks(self.target_us)));
+            }
+            self.window.complete();
+        }
+    }
+
     fn advance(&mut self, dts: Timestamp, mut next: Pending, plan: &mut Plan) {
         let Some(pending) = &self.pending else { return };
         let (last, stamped) = (pending.at, pending.stamped);
@@ -294,6 +336,9 @@ impl Lane {
                 natural = (stamped + frame - last).max(1);
             }
         }
+        if self.leads && plan.grid.is_shared() && self.leaves_cells_out(dts, plan) {
+            natural = natural.min(self.frame());
+        }
         if next.at <= last || natural > next.at - last {
             return;
         }
@@ -311,7 +356,8 @@ impl Lane {
         if self.cuts_before(dts, next.sync, plan) {
             self.warn_of_skipped_number(dts, plan);
             self.cut(next.at, dts, plan);
-        } else if self.overflows(next.at.saturating_add(self.frame()), plan) {
+        } else if self.overflows(next.at.saturating_add(self.frame()), plan) || self.waits_in_vain(dts, plan)
+        {
             self.warn_of_forced_cut(plan);
             self.cut(next.at, dts, plan);
         }
@@ -341,6 +387,32 @@ impl Lane {
     fn overflows(&self, end: i64, plan: &Plan) -> bool {
         let limit = self.ticks(plan.length_limit_us);
         self.window.current().is_some_and(|segment| end.saturating_sub(segment.start) >= limit)
+    }
+
+    /// Whether between the frame before and the one at `dts` there is a whole segment or more.
+    fn leaves_cells_out(&self, dts: Timestamp, plan: &Plan) -> bool {
+        let current = self.window.current().map_or(i64::MAX, |segment| segment.msn as i64);
+        plan.grid.number(dts) > current.saturating_add(1)
+    }
+
+    /// Whether there will be no key frame in time for the next segment of a shared timeline, so that it starts with the
+    /// frame at `dts`: because its cell ends, or because of the rhythm of key frames.
+    fn waits_in_vain(&self, dts: Timestamp, plan: &Plan) -> bool {
+        let Some(next) = self.window.current().map(|segment| segment.msn as i64 + 1) else { return false };
+        if !self.leads || !plan.grid.is_shared() || plan.grid.number(dts) < next {
+            return false;
+        }
+        let frame_us = micros(self.frame(), self.timescale());
+        if plan.grid.number(dts.plus_micros(frame_us)) > next {
+            return true;
+        }
+        let cell_us = plan.grid.segment_us();
+        let unfit = |interval_us: &i64| !divides(*interval_us, cell_us);
+        let (Some(key), Some(interval_us)) = (self.last_key, self.key_interval_us().filter(unfit)) else {
+            return false;
+        };
+        let late_us = key.plus_micros(interval_us).micros_since(plan.grid.line(next));
+        late_us > plan.length_limit_us - cell_us
     }
 
     /// The distance between key frames, if it is regular.
@@ -467,6 +539,7 @@ impl Lane {
             }
             let number = i64::try_from(msn).unwrap_or(i64::MAX);
             if plan.grid.number(dts) > number {
+                // The key frames of a timeline of its own do not fit the grid.
                 plan.grid.renumber(dts, number);
             }
         }
@@ -524,13 +597,13 @@ fn fragment_sequence(msn: u64, part: u32) -> u32 {
     (msn as u32).wrapping_mul(1 << 10).wrapping_add(part)
 }
 
-/// Microseconds as seconds, for a sentence.
 /// Whether a whole number of intervals makes a segment, as far as rounded timestamps can tell.
 fn divides(interval_us: i64, segment_us: i64) -> bool {
     let count = (segment_us + interval_us / 2) / interval_us.max(1);
     count > 0 && (segment_us - count * interval_us).abs() <= 2_000 * count
 }
 
+/// Microseconds as seconds, for a sentence.
 fn seconds(us: i64) -> String {
     format!("{:.3} s", us as f64 / 1e6)
 }

@@ -259,6 +259,12 @@ impl Packager {
         self.segmenter.next_numbers()
     }
 
+    /// Whether every packager of the same media makes the same segments under the same numbers: so it is on the
+    /// timeline of [`GridAnchor::of_timestamps`], as long as that never goes back.
+    pub fn is_interchangeable(&self) -> bool {
+        self.segmenter.is_shared()
+    }
+
     fn answer_master(&mut self, name: &str, legacy: bool, gzip: bool) -> Answer {
         let configured = self.playlists.iter().any(|playlist| playlist.file_name == name);
         let by_default = self.config.default_playlist && name == DEFAULT_PLAYLIST;

@@ -6,6 +6,11 @@
 //!
 //! An epoch is a stretch of one timeline and one set of formats. Between two epochs stands an EXT-X-DISCONTINUITY,
 //! in the same segment of every track.
+//!
+//! On a shared timeline a segment's number and place are a function of the media alone, so that every server that has
+//! the stream makes the same segments. Its rules are: a segment starts with the first key frame of its cell of the
+//! grid; if there is none in time, within that cell all the same; an epoch begins with a whole segment, never within
+//! one; and numbers are never moved, unless the timeline itself goes back.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -38,6 +43,8 @@ pub(super) struct Segmenter {
     joint: Option<Timestamp>,
     /// Dates do not go back over a broken timeline: that of the end of the epoch before.
     date_min_us: Option<i64>,
+    /// The number of the segment in which the leading track was when this epoch's first packet of it came.
+    entered: Option<i64>,
     begun: bool,
     ended: bool,
 }
@@ -74,6 +81,7 @@ impl Segmenter {
             watermark: None,
             ending: false,
             first_msn: 0,
+            first_may_lack_frames: true,
             date_zero_us: anchor.dates().as_micros(),
             // EXTINF is told in microseconds, and must not be rounded up to the next second.
             length_limit_us: target_s * 1_000_000 + 500_000 - 1,
@@ -96,6 +104,7 @@ impl Segmenter {
             newest_dts: None,
             joint: None,
             date_min_us: None,
+            entered: None,
             begun: false,
             ended: false,
         };
@@ -126,6 +135,7 @@ impl Segmenter {
             Place::Here => {}
         }
         let lane = &mut self.lanes[index];
+        lane.first_dts.get_or_insert(packet.dts);
         lane.last_dts = Some(packet.dts);
         lane.former_dts = None;
         self.newest_dts = self.newest_dts.max(Some(packet.dts));
@@ -147,7 +157,7 @@ impl Segmenter {
         let same = tracks.len() == self.lanes.len()
             && tracks.iter().zip(&self.lanes).all(|(new, lane)| new.same_format(&lane.track));
         if !same {
-            self.end_epoch();
+            self.end_epoch(true);
             self.gone_msn = self.newest_msn();
             self.first.discontinuity = self.discontinuities();
             self.set_tracks(info);
@@ -161,7 +171,7 @@ impl Segmenter {
     /// The stream is over: what is left becomes parts, and the playlists end.
     pub(super) fn finish(&mut self) {
         if !core::mem::replace(&mut self.ended, true) {
-            self.end_epoch();
+            self.end_epoch(true);
             self.lanes.iter_mut().for_each(|lane| lane.window.end());
         }
     }
@@ -186,7 +196,13 @@ impl Segmenter {
     /// Where the numbers of a stream begin that comes after this one under the same name.
     pub(super) fn next_numbers(&self) -> Option<Numbers> {
         let msn = self.newest_msn()?.saturating_add(1);
-        Some(Numbers { msn, discontinuity: self.discontinuities().saturating_add(1) })
+        let breaks = u64::from(!self.plan.grid.is_shared());
+        Some(Numbers { msn, discontinuity: self.discontinuities().saturating_add(breaks) })
+    }
+
+    /// Whether every packager of the stream makes the same segments.
+    pub(super) fn is_shared(&self) -> bool {
+        self.plan.grid.is_shared()
     }
 
     /// TARGETDURATION.
@@ -236,7 +252,9 @@ impl Segmenter {
 
     /// Begins an epoch whose timeline has nothing to do with that of the one before.
     fn break_timeline(&mut self, joint: Timestamp) {
-        self.end_epoch();
+        // On a shared timeline nothing is broken by a leap ahead: others may have what is missing here.
+        let leaps = self.plan.grid.is_shared() && self.newest_dts.is_some_and(|newest| joint > newest);
+        self.end_epoch(!leaps);
         self.joint = Some(joint);
         self.newest_dts = None;
         self.date_min_us = self
@@ -250,29 +268,83 @@ impl Segmenter {
         }
     }
 
-    fn end_epoch(&mut self) {
+    /// Ends the epoch. The next one follows a discontinuity if the timeline or a format `breaks`.
+    fn end_epoch(&mut self, breaks: bool) {
         self.plan.ending = true;
         self.drain(true);
         for lane in &mut self.lanes {
             lane.flush(&mut self.plan);
-            lane.window.break_after();
+            lane.first_dts = None;
+            if breaks {
+                lane.window.break_after();
+            }
             lane.queue.clear();
             lane.queue_bytes = 0;
         }
         self.plan.boundaries.clear();
         self.plan.watermark = None;
         self.plan.ending = false;
+        self.entered = None;
         self.begun = false;
     }
 
     fn lead(&mut self, packet: &Packet) {
-        if !self.begun && packet.key {
-            self.number_first_segment(packet.dts);
+        if self.begun || self.begins_with(packet) {
+            let leader = &mut self.lanes[0];
+            leader.take(packet, &mut self.plan);
+            self.begun = leader.started;
         }
-        let leader = &mut self.lanes[0];
-        leader.take(packet, &mut self.plan);
-        self.begun = leader.started;
         self.plan.watermark = Some(packet.dts);
+    }
+
+    /// Whether the epoch's first segment starts with this packet; its number is decided then.
+    fn begins_with(&mut self, packet: &Packet) -> bool {
+        if self.entered.is_none() {
+            let leader = &self.lanes[0];
+            self.plan.grid =
+                self.plan.grid.for_frames(convert::framerate(&leader.track, leader.format.as_deref()));
+            self.entered = Some(self.plan.grid.number(packet.dts));
+        }
+        if !packet.key || (self.plan.grid.is_shared() && !self.is_whole_from(packet.dts)) {
+            return false;
+        }
+        self.number_first_segment(packet.dts);
+        true
+    }
+
+    /// Whether a key frame at `at` is where every packager of a shared timeline begins a segment, and one that has not
+    /// been told of under this name. If the timeline has gone so far back that this would take longer than a segment,
+    /// numbers have to be moved, and it is no longer shared.
+    fn is_whole_from(&mut self, at: Timestamp) -> bool {
+        let grid = &self.plan.grid;
+        let number = grid.number(at);
+        let lowest = self.lowest_number();
+        if number.saturating_add(1) < lowest {
+            self.plan.grid.renumber(at, lowest);
+            if self.newest_msn().is_none() {
+                self.first.discontinuity += 1;
+            }
+            self.plan.warnings.push(format!(
+                "timestamps went back to where segment {number} was, after segment {}: numbers are moved, and other \
+                 servers of this stream will not make the same segments; use an encoder whose timestamps are those \
+                 of the wall clock, or <TimestampMode>SystemClock</TimestampMode>",
+                lowest - 1
+            ));
+            return true;
+        }
+        // If the frame before is in the cell before, there is no other key frame in this cell before it.
+        let frame_us = self.lanes[0].half_frame_us().saturating_mul(2);
+        let at_line = grid.number(at.plus_micros(-frame_us)) < number;
+        let seen_before = self.entered.is_some_and(|entered| entered < number);
+        // Nothing was ever before media time zero.
+        self.plan.first_may_lack_frames = grid.line(number) <= Timestamp::from_micros(0);
+        number >= lowest && (at_line || seen_before)
+    }
+
+    /// The lowest number that a new segment may have.
+    fn lowest_number(&self) -> i64 {
+        let newest = self.newest_msn().map_or(0, |newest| newest.saturating_add(1));
+        i64::try_from(newest.max(self.first.msn)).unwrap_or(i64::MAX)
     }
 
     /// How many discontinuities there were before the next segment of any track: tracks count alike, also if one of
@@ -286,21 +358,28 @@ impl Segmenter {
     fn number_first_segment(&mut self, at: Timestamp) {
         let discontinuities = self.discontinuities();
         self.lanes.iter_mut().for_each(|lane| lane.window.begin_after(discontinuities));
+        let newest = self.lanes.iter().filter_map(|lane| lane.window.newest_msn()).max();
+        let gone = self.gone_msn.map_or(0, |gone| gone + 1);
         let plan = &mut self.plan;
         let by_grid = u64::try_from(plan.grid.number(at)).ok();
-        let newest = self.lanes.iter().filter_map(|lane| lane.window.newest_msn()).max();
         let number = match newest {
-            Some(newest) => newest + 1,
-            None => by_grid.unwrap_or(0).max(self.first.msn),
+            Some(newest) if !plan.grid.is_shared() => newest + 1,
+            _ => by_grid.unwrap_or(0).max(self.first.msn),
         };
-        let number = number.max(self.gone_msn.map_or(0, |gone| gone + 1));
         // Numbers stay far from the end of their type, so that the next one always exists.
-        let number = number.min(1 << 62);
+        let number = number.max(gone).min(1 << 62);
         plan.grid.renumber(at, number as i64);
         plan.first_msn = number;
         let date_us = plan.date_zero_us.saturating_add(at.as_micros());
-        if let Some(min) = self.date_min_us.take().filter(|&min| date_us < min) {
+        if let Some(min) = self.date_min_us.take().filter(|&min| date_us < min && !plan.grid.is_shared()) {
             plan.date_zero_us = plan.date_zero_us.saturating_add(min.saturating_sub(date_us));
+        }
+        // What is missing would fill the whole list and more: it begins anew.
+        let count = self.config.count as u64;
+        for lane in self.lanes.iter_mut().filter(|_| self.plan.grid.is_shared()) {
+            if lane.window.newest_msn().is_some_and(|newest| number.saturating_sub(newest) > count) {
+                lane.start_over(number.saturating_sub(count - 1)..number, at, discontinuities, &self.plan);
+            }
         }
     }
 

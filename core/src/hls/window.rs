@@ -156,6 +156,16 @@ impl Window {
         }
     }
 
+    /// Nothing of what was listed is listed any more, and the next segment may have any greater number: it comes after
+    /// so many discontinuities.
+    pub(super) fn start_over(&mut self, discontinuities: u64) {
+        let spare = self.retired.len().saturating_sub(limits::HLS_RETIRED_SEGMENTS);
+        self.retired.drain(..spare);
+        self.retired.extend(self.listed.drain(..));
+        self.broken = false;
+        self.discontinuity_sequence = discontinuities;
+    }
+
     /// The next segment, if any, will follow a discontinuity.
     pub(super) fn break_after(&mut self) {
         self.broken = !self.listed.is_empty();
@@ -237,9 +247,9 @@ impl Window {
             let Some(oldest) = self.listed.pop_front() else { return };
             self.discontinuity_sequence += u64::from(oldest.discontinuity);
             self.retired.push_back(oldest);
-            while self.retired.len() > limits::HLS_RETIRED_SEGMENTS {
-                self.retired.pop_front();
-            }
+            // One by one, also if many were retired at once: they were listed a moment ago.
+            let spare = self.retired.len().saturating_sub(limits::HLS_RETIRED_SEGMENTS);
+            self.retired.drain(..spare.min(2));
         }
     }
 }

@@ -178,9 +178,7 @@ impl Stream {
     fn begin_packaging(&mut self, now: Now, numbers: Numbers, first: &Packet) {
         let (Some(config), Some(info)) = (&self.app.publishers.llhls, &self.info) else { return };
         let (anchor, numbers) = match self.timestamps() {
-            TimestampMode::Original | TimestampMode::SystemClock => {
-                (GridAnchor::of_timestamps(config.segment), numbers)
-            }
+            TimestampMode::Original | TimestampMode::SystemClock => (GridAnchor::of_timestamps(), numbers),
             TimestampMode::ZeroBased => {
                 let anchor = GridAnchor::new(now.wall, self.live.unwrap_or(first.dts));
                 let early = first.dts.plus_micros(FIRST_SEGMENT_US);

@@ -5,7 +5,9 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Timeline;
+use super::clock::Estimate;
 use super::memory::fingerprint;
+use crate::config::TimestampMode;
 use crate::event::Joined;
 use crate::limits::{BURST_TIMEOUT, HELD_BYTES_MAX, HELD_PACKETS_MAX, JOIN_QUIET, JOIN_TIMEOUT};
 use crate::media::{Packet, Timestamp, TrackId};
@@ -47,6 +49,10 @@ struct Joining {
     last_at: Option<Time>,
     /// When what it had shown was not worth joining.
     settled_at: Option<Time>,
+    /// What its packets say of the wall clock.
+    heard: Estimate,
+    /// Whether it is listened to until enough was heard.
+    listens: bool,
     offset_us: i64,
     votes: u32,
 }
@@ -105,7 +111,12 @@ impl Feed {
         }
         let State::Joining(joining) = &mut self.state else { return passed };
         joining.hold(self.main, now, packet);
-        if !timeline.is_started() && !timeline.recalls {
+        joining.listens = timeline.listens() && joining.heard.until().is_some_and(|until| now.mono < until);
+        if joining.listens {
+            if joining.is_full() {
+                self.start_first(timeline, now, &mut passed);
+            }
+        } else if !timeline.is_started() && !timeline.recalls {
             self.start_first(timeline, now, &mut passed);
         } else if let Some(offset_us) = joining.recognise(timeline, now) {
             self.start_recognised(timeline, now, offset_us, &mut passed);
@@ -131,6 +142,10 @@ impl Feed {
     /// not say how long its burst is has ended it when it pauses.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let State::Joining(joining) = &self.state else { return None };
+        if joining.listens {
+            let at = joining.heard.until()?;
+            return joining.has_key.then_some(Deadline { at, why: "enough was heard of the source's clock" });
+        }
         if !joining.has_key || joining.settled_at >= joining.last_at {
             return None;
         }
@@ -156,11 +171,12 @@ impl Feed {
     fn start_first(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
         let Some(at) = joining.held.iter().position(|packet| is_start(self.main, packet)) else {
-            self.state = State::Joining(Joining::default());
+            let heard = mem::take(&mut joining.heard);
+            self.state = State::Joining(Joining { heard, ..Joining::default() });
             return;
         };
         let held = joining.held.split_off(at);
-        let offset_us = timeline.first_offset_us(now, held[0].dts);
+        let offset_us = timeline.first_offset_us(&joining.heard, held[0].dts);
         self.go_live(timeline, now, Mapping::new(offset_us, false, true), held, passed, Joined::First);
     }
 
@@ -185,6 +201,7 @@ impl Feed {
     fn start_recognised(&mut self, timeline: &mut Timeline, now: Now, offset_us: i64, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
         let held = mem::take(&mut joining.held);
+        timeline.shared &= timeline.mode != TimestampMode::Original || offset_us == 0;
         let mapping = Mapping::new(offset_us, true, false);
         self.go_live(timeline, now, mapping, held, passed, Joined::Exact);
     }
@@ -192,6 +209,9 @@ impl Feed {
     /// The source is unknown: it is placed so that its live edge is where the timeline's live edge would be by now.
     /// It starts at its first key frame behind the end of what was there, or else with its newest one right there.
     fn start_at_key_frame(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
+        if self.start_where_all_do(timeline, now, passed) {
+            return;
+        }
         let State::Joining(joining) = &mut self.state else { return };
         let Some(newest_us) = joining.newest_us() else { return };
         let live_offset_us = timeline.live_us(now).unwrap_or(0).saturating_sub(newest_us);
@@ -211,7 +231,35 @@ impl Feed {
         let seamless_us = next_us.saturating_sub(key_us);
         let leaves_hole = live_offset_us.saturating_sub(seamless_us) > SEAMLESS_US;
         let offset_us = if leaves_hole { live_offset_us } else { seamless_us };
+        timeline.shared = false;
         self.go_live(timeline, now, Mapping::new(offset_us, false, true), held, passed, Joined::KeyFrame);
+    }
+
+    /// The source is unknown, but its times say where every server places it: there, with its first key frame behind
+    /// the end of what was there. False if there is no such place.
+    fn start_where_all_do(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) -> bool {
+        let State::Joining(joining) = &mut self.state else { return false };
+        let Some(newest_us) = joining.newest_us() else { return false };
+        let starts = |packet: &&Packet| is_start(self.main, packet);
+        let least_us = |packet: &Packet| {
+            timeline.next_us(packet.track).unwrap_or(0).saturating_sub(packet.dts.as_micros())
+        };
+        // The one that needs the least: of a source whose time goes on, the first one that is new.
+        let Some(least_us) = joining.held.iter().filter(starts).map(least_us).min() else { return false };
+        let Some(offset_us) = timeline.shared_offset_us(&joining.heard, least_us) else { return false };
+        // Several sources whose times differ have no time in common.
+        let off_by_us = timeline.live_us(now).unwrap_or(0).abs_diff(newest_us.saturating_add(offset_us));
+        if timeline.recalls && off_by_us > SHARED_AGREES_US {
+            return false;
+        }
+        let fits = |packet: &Packet| {
+            let next_us = timeline.next_us(packet.track).unwrap_or(0);
+            is_start(self.main, packet) && packet.dts.as_micros().saturating_add(offset_us) >= next_us
+        };
+        let Some(at) = joining.held.iter().position(fits) else { return false };
+        let held = joining.held.split_off(at);
+        self.go_live(timeline, now, Mapping::new(offset_us, false, true), held, passed, Joined::KeyFrame);
+        true
     }
 
     fn go_live(
@@ -238,6 +286,7 @@ impl Joining {
     fn hold(&mut self, main: Option<TrackId>, now: Now, packet: Packet) {
         self.first_at.get_or_insert(now.mono);
         self.last_at = Some(now.mono);
+        self.heard.hear(now, packet.dts);
         if !self.has_key && is_start(main, &packet) {
             self.has_key = true;
             self.first_at = Some(now.mono);
@@ -425,6 +474,8 @@ fn is_start(main: Option<TrackId>, packet: &Packet) -> bool {
 const OFFSET_AGREES_US: u64 = 2_000;
 /// How far the live edges of two origins may be apart, in microseconds.
 const LIVE_AGREES_US: u64 = 1_500_000;
+/// How far from the live edge a source's own times may place it, in microseconds, to be believed.
+const SHARED_AGREES_US: u64 = 10_000_000;
 /// A hole that would be shorter than this, in microseconds, is not left: no viewer can tell, but every player has to
 /// get over it.
 const SEAMLESS_US: i64 = 250_000;

@@ -9,6 +9,7 @@
 //!
 //! This module knows packets and clocks as values; it knows nothing of connections, protocols or segments.
 
+mod clock;
 mod join;
 mod memory;
 
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use crate::config::TimestampMode;
 use crate::media::{Packet, Timestamp, TrackId};
 use crate::time::{Now, Time};
+use clock::{Estimate, STEP_US};
 use memory::Memory;
 
 #[cfg(test)]
@@ -29,6 +31,8 @@ mod tests;
 #[derive(Debug)]
 pub struct Timeline {
     mode: TimestampMode,
+    /// Whether everything on it was placed where every server places it.
+    shared: bool,
     tracks: BTreeMap<TrackId, Position>,
     /// Whether what passes is remembered.
     recalls: bool,
@@ -53,6 +57,7 @@ impl Timeline {
     pub fn forgetful(mode: TimestampMode) -> Timeline {
         Timeline {
             mode,
+            shared: mode != TimestampMode::ZeroBased,
             tracks: BTreeMap::new(),
             recalls: false,
             memory: Memory::default(),
@@ -111,16 +116,49 @@ impl Timeline {
         Some(last.saturating_add(i64::try_from(silent.as_micros()).unwrap_or(0)))
     }
 
-    /// Where a first packet with `dts` is placed, as an offset in microseconds.
-    fn first_offset_us(&self, now: Now, dts: Timestamp) -> i64 {
+    /// Whether its times mean the same on every server of the stream that is configured alike.
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Whether a source has to be listened to before it can be placed.
+    fn listens(&self) -> bool {
+        self.mode == TimestampMode::SystemClock && !self.is_started()
+    }
+
+    /// Where a source is placed whose first packet has `dts`, as an offset in microseconds.
+    fn first_offset_us(&mut self, heard: &Estimate, dts: Timestamp) -> i64 {
+        match (self.mode, heard.zero()) {
+            (TimestampMode::Original, _) => 0,
+            (TimestampMode::SystemClock, Some(zero)) => {
+                self.shared = zero.is_sure;
+                zero.us
+            }
+            (TimestampMode::SystemClock | TimestampMode::ZeroBased, _) => {
+                0_i64.saturating_sub(dts.as_micros())
+            }
+        }
+    }
+
+    /// Where every server of the stream places a source that comes after others, as an offset in microseconds, if it is
+    /// `least_us` or more: time does not go back. `None` if there is no such place.
+    fn shared_offset_us(&mut self, heard: &Estimate, least_us: i64) -> Option<i64> {
         match self.mode {
-            TimestampMode::Original => 0,
-            TimestampMode::SystemClock => now.wall.as_micros().saturating_sub(dts.as_micros()),
-            TimestampMode::ZeroBased => 0_i64.saturating_sub(dts.as_micros()),
+            TimestampMode::ZeroBased => None,
+            TimestampMode::Original => Some(0).filter(|offset_us| *offset_us >= least_us),
+            TimestampMode::SystemClock => {
+                let zero = heard.zero()?;
+                let behind_us = least_us.saturating_sub(zero.us).max(0);
+                let steps = behind_us.saturating_add(STEP_US - 1) / STEP_US;
+                self.shared &= zero.is_sure;
+                (steps <= STEPS_MAX).then_some(zero.us.saturating_add(steps * STEP_US))
+            }
         }
     }
 }
 
+/// A source is placed so many seconds after what the clock says at most, so that time does not go back.
+const STEPS_MAX: i64 = 10;
 /// A timeline on which nothing was placed for so long has no source that plays.
 const PLAYING_WITHIN: Duration = Duration::from_millis(500);
 /// The longest frame that is taken for a track's rhythm, in microseconds.

@@ -103,15 +103,16 @@ fn a_history_fills_the_hole_of_a_long_silence_as_far_as_it_goes() {
 
 #[test]
 fn the_modes_place_the_start() {
-    for (mode, place) in [
-        (TimestampMode::ZeroBased, 0),
-        (TimestampMode::Original, 1_000),
-        (TimestampMode::SystemClock, 1_700_000_000_000),
+    for (mode, wait, place) in [
+        (TimestampMode::ZeroBased, 10, 0),
+        (TimestampMode::Original, 10, 1_000),
+        (TimestampMode::SystemClock, 1_000, 1_700_000_000_000),
     ] {
         let mut timeline = Timeline::new(mode);
         let mut feed = Feed::new(Some(VIDEO));
         feed.push(&mut timeline, at(0), frame(25, 0));
-        let passed = feed.handle_timeout(&mut timeline, at(10));
+        assert_eq!(feed.poll_timeout().map(|due| due.at), Some(at(wait).mono));
+        let passed = feed.handle_timeout(&mut timeline, at(wait));
         assert_eq!(millis(&passed.packets), [place], "{mode:?}");
     }
 }

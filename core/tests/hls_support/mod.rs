@@ -12,6 +12,7 @@ use headwater_core::media::{
     AudioFormat, Codec, Kind, Packet, StreamInfo, Timebase, Timestamp, Track, TrackId, VideoFormat, annexb,
 };
 use headwater_core::time::Wall;
+use http::StatusCode;
 use shiguredo_mp4::Decode;
 use shiguredo_mp4::boxes::MoofBox;
 
@@ -221,8 +222,6 @@ pub fn chunklist(track: TrackId) -> String {
 
 pub fn media_playlist(packager: &mut Packager, track: TrackId) -> Option<MediaPlaylist> {
     match ask(packager, &chunklist(track)) {
-        // A stream that ended before it began has no playlist.
-        Answer::Now(response) if response.status == 404 && packager.last_msn().is_none() => None,
         Answer::Now(response) => Some(MediaPlaylist::parse(&text(&response))),
         Answer::Wait(_) => None,
     }
@@ -397,6 +396,13 @@ impl Viewer {
     }
 
     pub fn look(&mut self, packager: &mut Packager) {
+        // A track that ended before it began has no playlist.
+        if self.seen.is_none()
+            && let Answer::Now(Response { status: StatusCode::NOT_FOUND, .. }) =
+                ask(packager, &chunklist(self.track))
+        {
+            return;
+        }
         let Some(playlist) = media_playlist(packager, self.track) else { return };
         if self.seen.as_ref() == Some(&playlist) {
             return;
@@ -538,4 +544,10 @@ pub fn check_edit(before: &MediaPlaylist, after: &MediaPlaylist) {
             );
         }
     }
+}
+
+/// One on a timeline that others have too.
+pub fn shared_packager(config: &LlHls, info: &StreamInfo) -> Packager {
+    let anchor = GridAnchor::of_timestamps();
+    Packager::new(config, "app", "stream", info, anchor, Numbers::default()).expect("there is a track")
 }

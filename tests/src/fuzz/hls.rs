@@ -323,8 +323,9 @@ fn config(script: &mut Script) -> LlHls {
 
 fn anchor(script: &mut Script, segment: Duration) -> GridAnchor {
     let wall = Wall::from_micros(script.number());
-    match script.below(3) {
+    match script.below(4) {
         0 => GridAnchor::at(Wall::from_micros(1_800_000_000_000_000)),
+        3 => GridAnchor::of_timestamps(),
         1 => GridAnchor::at(wall),
         _ => {
             let at = Timestamp::from_micros(script.number());
