@@ -31,6 +31,7 @@ fn config() -> Config {
     let vhost = VirtualHost {
         name: "default".to_owned(),
         hosts: vec![HostPattern("*".to_owned())],
+        tls: None,
         pull: PullProperties::default(),
         origins: Vec::new(),
         store: None,

@@ -77,7 +77,7 @@ pub async fn server<N: Net>(
     let config = xml.config().map_err(io::Error::other)?;
     let mut listeners = Vec::new();
     for binding in bindings(&config.listeners).map_err(io::Error::other)? {
-        listeners.push((binding.service, net.listen(binding.at).await?));
+        listeners.push((binding.service, net.listen(binding.at).await?).into());
     }
     let stores = Client::all(&net, &config).map_err(io::Error::other)?;
     let node = Node::new(config, seed, clock.now());

@@ -35,12 +35,13 @@ use headwater_core::time::Now;
 use http::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::conn::{Conn, Flushed};
 use crate::http::{Gate, HttpLimits};
-use crate::listen::{Accepting, Door, accept};
+use crate::listen::{Accepting, Door, Greeter, accept};
 use crate::net::{Net, dial_failure};
 use crate::registry::{Client, Desk};
 
@@ -78,12 +79,29 @@ pub struct Setup<N: Net> {
     pub net: N,
     /// The clock that the machine was made with.
     pub clock: Clock,
-    /// Bound listeners, and what each of them speaks.
-    pub listeners: Vec<(Service, N::Listener)>,
+    /// Bound listeners.
+    pub listeners: Vec<Listening<N::Listener>>,
     /// The directories of streams that the machine may ask.
     pub stores: Vec<(StoreId, Client<N>)>,
     /// The bounds.
     pub limits: Limits,
+}
+
+/// A bound listener, and what it speaks.
+pub struct Listening<L> {
+    /// What is spoken there.
+    pub service: Service,
+    /// The listener.
+    pub listener: L,
+    /// Who greets those that come; without one, HTTP is in the clear. Nothing but HTTP has one.
+    pub tls: Option<TlsAcceptor>,
+}
+
+impl<L> From<(Service, L)> for Listening<L> {
+    /// In the clear.
+    fn from((service, listener): (Service, L)) -> Listening<L> {
+        Listening { service, listener, tls: None }
+    }
 }
 
 /// What can be asked of a driver while it runs.
@@ -228,11 +246,14 @@ struct Driver<N: Net, M, E> {
 }
 
 impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
-    fn listen(&mut self, listeners: Vec<(Service, N::Listener)>, gone: mpsc::UnboundedSender<RequestId>) {
+    fn listen(&mut self, listeners: Vec<Listening<N::Listener>>, gone: mpsc::UnboundedSender<RequestId>) {
         let gate = Arc::new(Gate::new(self.inputs.clone(), gone, self.limits.http.clone()));
-        for (service, listener) in listeners {
+        for Listening { service, listener, tls } in listeners {
+            let greeter = tls.map(|acceptor| Greeter { acceptor, patience: self.limits.http.handshake });
             let door = match service {
-                Service::Api | Service::Http => Door::Http(service, gate.clone(), self.phase.subscribe()),
+                Service::Api | Service::Http => {
+                    Door::Http(service, gate.clone(), self.phase.subscribe(), greeter)
+                }
                 Service::Ovt | Service::Rtmp => Door::Stream(service, self.inputs.clone()),
             };
             let room = Arc::new(Semaphore::new(self.limits.connections));

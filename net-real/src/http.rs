@@ -1,4 +1,4 @@
-//! HTTP/1.1 and HTTP/2 (prior knowledge) in front of the machine.
+//! HTTP/1.1 and HTTP/2 in front of the machine.
 //!
 //! hyper parses; this module hands every request to the machine as a value, waits for the answer, and sends its pieces
 //! without joining them. It also keeps the bounds that a server on the open internet needs. It knows no URL: what is
@@ -37,6 +37,8 @@ use pieces::Pieces;
 pub struct HttpLimits {
     /// Bytes of a request's line and headers. At least 8192, which is hyper's own minimum.
     pub header_bytes: usize,
+    /// How long the greeting of TLS may take.
+    pub handshake: Duration,
     /// How long a client may take to send the line and headers of a request, or its body.
     pub header_read: Duration,
     /// Bytes of a request's body; none is ever used, a small one is read and forgotten.
@@ -55,6 +57,7 @@ impl Default for HttpLimits {
     fn default() -> Self {
         HttpLimits {
             header_bytes: 16 << 10,
+            handshake: Duration::from_secs(10),
             header_read: Duration::from_secs(10),
             body_bytes: 64 << 10,
             idle: Duration::from_secs(60),
@@ -101,16 +104,26 @@ impl<S> Gate<S> {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .max_concurrent_streams(limits.streams)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-            .max_send_buf_size(SEND_BUFFER_BYTES);
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .initial_stream_window_size(RECEIVE_WINDOW_BYTES)
+            .initial_connection_window_size(2 * RECEIVE_WINDOW_BYTES)
+            // A client that keeps on asking and taking back, or breaking the rules, is cut.
+            .max_pending_accept_reset_streams(TAKEN_BACK_MAX)
+            .max_local_error_reset_streams(REFUSED_MAX);
         let in_flight = Semaphore::new(limits.in_flight);
         Gate { inputs, gone, next: AtomicU64::new(0), in_flight, limits, builder }
     }
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<S>(gate: Arc<Gate<S>>, stream: S, caller: Caller, mut phase: watch::Receiver<Phase>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+pub(crate) async fn serve<S, T>(
+    gate: Arc<Gate<S>>,
+    stream: T,
+    caller: Caller,
+    mut phase: watch::Receiver<Phase>,
+) where
+    S: Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let peer = caller.peer;
     let activity = Arc::new(Activity::default());
@@ -147,6 +160,15 @@ const HYPER_BUFFER_BYTES_MIN: usize = 8192;
 
 /// How much of its answers one HTTP/2 stream may have waiting in hyper.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
+
+/// What a client may send of requests' bodies before it is read; nothing is expected there.
+const RECEIVE_WINDOW_BYTES: u32 = 64 << 10;
+
+/// Requests that a client has taken back and that are not cleared away (CVE-2023-44487, "rapid reset").
+const TAKEN_BACK_MAX: usize = 20;
+
+/// Requests of a client that were refused because it broke the rules.
+const REFUSED_MAX: usize = 128;
 
 /// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);

@@ -7,6 +7,7 @@
 //! * [`driver`] is the event loop. It does the writing itself, once per turn; reading is a task per connection.
 //! * [`http`] turns requests that hyper has parsed into inputs, and the machine's answers into responses.
 //! * [`registry`] carries commands to a directory of streams in Redis, a task for each.
+//! * [`tls`] has the certificates for whoever comes over TLS.
 //! * [`clock`] is the two clocks of a node, [`log`] writes its events, [`environment`] is what its configuration may ask.
 //! * [`server`] puts them together to what `headwater serve` runs, [`demo`] to a whole cluster in one process.
 
@@ -23,6 +24,7 @@ pub mod net;
 pub mod registry;
 pub mod server;
 mod task;
+pub mod tls;
 pub mod tokio;
 #[cfg(feature = "turmoil")]
 pub mod turmoil;

@@ -9,7 +9,8 @@ use headwater_core::io::Service;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::driver::{Happened, Phase};
@@ -18,10 +19,18 @@ use crate::net::Net;
 
 /// Where accepted connections go.
 pub(crate) enum Door<S> {
-    /// To hyper.
-    Http(Service, Arc<Gate<S>>, watch::Receiver<Phase>),
+    /// To hyper, in the clear or after a greeting.
+    Http(Service, Arc<Gate<S>>, watch::Receiver<Phase>, Option<Greeter>),
     /// To the machine, byte by byte.
     Stream(Service, mpsc::Sender<Happened<S>>),
+}
+
+/// Who greets those that come over TLS.
+#[derive(Clone)]
+pub(crate) struct Greeter {
+    pub(crate) acceptor: TlsAcceptor,
+    /// How long it may take.
+    pub(crate) patience: Duration,
 }
 
 /// An accepting task; the listener is closed when this is dropped.
@@ -79,12 +88,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Door<S> {
 
     async fn pass(&self, stream: S, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         match self {
-            Door::Http(service, gate, phase) => {
-                debug!(%peer, ?service, "accepted");
+            Door::Http(service, gate, phase, greeter) => {
+                debug!(%peer, ?service, tls = greeter.is_some(), "accepted");
                 let caller = Caller { service: *service, peer };
-                let serving = http::serve(gate.clone(), stream, caller, phase.clone());
+                let (gate, phase, greeter) = (gate.clone(), phase.clone(), greeter.clone());
                 tokio::spawn(async move {
-                    serving.await;
+                    match greeter {
+                        None => http::serve(gate, stream, caller, phase).await,
+                        Some(greeter) => greeter.serve(gate, stream, caller, phase).await,
+                    }
                     drop(permit);
                 });
             }
@@ -92,6 +104,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Door<S> {
                 // Only fails when the driver has ended, and then this task is aborted.
                 let _ = inputs.send(Happened::Accepted { service: *service, stream, peer, permit }).await;
             }
+        }
+    }
+}
+
+impl Greeter {
+    /// Greets a client and serves it. Who is not greeted when the server begins to end is not waited for.
+    async fn serve<S>(self, gate: Arc<Gate<S>>, stream: S, caller: Caller, mut phase: watch::Receiver<Phase>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let greeted = tokio::select! {
+            biased;
+            _ = phase.changed() => return,
+            greeted = timeout(self.patience, self.acceptor.accept(stream)) => greeted,
+        };
+        let peer = caller.peer;
+        match greeted {
+            Ok(Ok(stream)) => http::serve(gate, stream, caller, phase).await,
+            Ok(Err(error)) => debug!(%peer, %error, "a TLS client was not understood"),
+            Err(_) => debug!(%peer, "a TLS client did not finish its greeting"),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use headwater_core::config::{Config, Listeners};
+use headwater_core::config::{Config, Diagnostic, Listeners, Severity};
 use headwater_core::io::Service;
 use headwater_core::node::Node;
 use tokio::runtime::Builder;
@@ -15,10 +15,11 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::driver::{Control, Ended, Limits, Setup, run};
+use crate::driver::{Control, Ended, Limits, Listening, Setup, run};
 use crate::log;
 use crate::net::Net;
 use crate::registry::{self, CertificateError, Client};
+use crate::tls::{self, Certificates, Doors};
 use crate::tokio::TokioNet;
 
 /// One address that a configuration asks to listen on.
@@ -26,6 +27,8 @@ use crate::tokio::TokioNet;
 pub struct Binding {
     /// What is spoken there.
     pub service: Service,
+    /// Whether it is spoken over TLS.
+    pub tls: bool,
     /// Where.
     pub at: SocketAddr,
     /// The element that names the port.
@@ -55,6 +58,9 @@ pub enum ServeError {
     /// The runtime or the signal handlers cannot be set up.
     #[error("cannot start: {0}")]
     Runtime(#[from] io::Error),
+    /// Certificates cannot be used.
+    #[error("{}", lines(.0))]
+    Tls(Vec<Diagnostic>),
     /// Two services that do not understand each other have one port.
     #[error("Server/{first} and Server/{second} are both {port}; give each its own port")]
     SharedPort {
@@ -76,6 +82,7 @@ impl ServeError {
                 | ServeError::Certificates(_)
                 | ServeError::Nothing
                 | ServeError::SharedPort { .. }
+                | ServeError::Tls(_)
         )
     }
 }
@@ -85,10 +92,11 @@ pub fn bindings(listeners: &Listeners) -> Result<Vec<Binding>, ServeError> {
     let ports = ports(listeners)?;
     let mut bindings = Vec::new();
     for ip in addresses(&listeners.addresses)? {
-        let here = ports.iter().map(|(service, port, element)| Binding {
-            service: *service,
-            at: SocketAddr::new(ip, *port),
-            element,
+        let here = ports.iter().map(|port| Binding {
+            service: port.service,
+            tls: port.tls,
+            at: SocketAddr::new(ip, port.number),
+            element: port.element,
         });
         bindings.extend(here);
     }
@@ -111,27 +119,36 @@ const API: &str = "Bind/Managers/API/Port";
 const RTMP: &str = "Bind/Providers/RTMP/Port";
 const OVT: &str = "Bind/Publishers/OVT/Port";
 const LLHLS: &str = "Bind/Publishers/LLHLS/Port";
+const API_TLS: &str = "Bind/Managers/API/TLSPort";
+const LLHLS_TLS: &str = "Bind/Publishers/LLHLS/TLSPort";
 
 /// Names that are resolved at the same time.
 const RESOLVERS_MAX: usize = 8;
 
-fn ports(listeners: &Listeners) -> Result<Vec<(Service, u16, &'static str)>, ServeError> {
+/// A port that is asked for.
+struct Port {
+    service: Service,
+    tls: bool,
+    number: u16,
+    element: &'static str,
+}
+
+fn ports(listeners: &Listeners) -> Result<Vec<Port>, ServeError> {
     let asked = [
-        (Service::Api, listeners.api, API),
-        (Service::Rtmp, listeners.rtmp, RTMP),
-        (Service::Ovt, listeners.ovt, OVT),
-        (Service::Http, listeners.llhls, LLHLS),
+        (Service::Api, false, listeners.api, API),
+        (Service::Api, true, listeners.api_tls, API_TLS),
+        (Service::Rtmp, false, listeners.rtmp, RTMP),
+        (Service::Ovt, false, listeners.ovt, OVT),
+        (Service::Http, false, listeners.llhls, LLHLS),
+        (Service::Http, true, listeners.llhls_tls, LLHLS_TLS),
     ];
-    let mut ports: Vec<(Service, u16, &'static str)> = Vec::new();
-    for (service, port, element) in asked {
-        let Some(port) = port else { continue };
-        let taken = ports
-            .iter()
-            .find(|(other, at, _)| *at == port && (*other, service) != (Service::Http, Service::Http));
-        if let Some((_, _, first)) = taken {
-            return Err(ServeError::SharedPort { port, first, second: element });
+    let mut ports: Vec<Port> = Vec::new();
+    for (service, tls, number, element) in asked {
+        let Some(number) = number else { continue };
+        if let Some(first) = ports.iter().find(|other| other.number == number) {
+            return Err(ServeError::SharedPort { port: number, first: first.element, second: element });
         }
-        ports.push((service, port, element));
+        ports.push(Port { service, tls, number, element });
     }
     if ports.is_empty() {
         return Err(ServeError::Nothing);
@@ -165,13 +182,21 @@ async fn serve_here(config: Config, limits: Limits, bindings: Vec<Binding>) -> R
     let (control, orders) = mpsc::channel(2);
     tokio::spawn(obey_signals(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, control));
     let net = TokioNet::default();
+    for remark in tls::inspect(&config).iter().filter(|it| it.severity == Severity::Warning) {
+        warn!(target: "headwater", event = "certificate", "{remark}");
+    }
+    let doors = Doors::open(&config).map_err(ServeError::Tls)?;
     let mut listeners = Vec::new();
     for binding in bindings {
+        let certificates = if binding.service == Service::Api { &doors.api } else { &doors.http };
+        let tls = certificates.as_ref().filter(|_| binding.tls).map(Certificates::acceptor).transpose();
+        let tls = tls.map_err(io::Error::other)?;
         let listener = net.listen(binding.at).await.map_err(|error| ServeError::Bind(binding, error))?;
-        listeners.push((binding.service, listener));
+        listeners.push(Listening { service: binding.service, listener, tls });
         info!(target: "headwater", event = "listening", service = ?binding.service, address = %binding.at,
-              element = binding.element);
+              tls = binding.tls, element = binding.element);
     }
+    look_after([doors.http, doors.api])?;
     let clock = Clock::system();
     let stores = Client::all(&net, &config)?;
     for (_, redis, _) in config.stores() {
@@ -188,6 +213,27 @@ async fn serve_here(config: Config, limits: Limits, bindings: Vec<Binding>) -> R
         Ended::Stopped => warn!(target: "headwater", event = "stopped", "at once, as asked"),
     }
     Ok(ended)
+}
+
+/// Certificates are read again when their files change, and at SIGHUP.
+fn look_after(doors: [Option<Certificates>; 2]) -> io::Result<()> {
+    let mut keepers = Vec::new();
+    for certificates in doors.into_iter().flatten() {
+        let (now, asked) = mpsc::channel(1);
+        tokio::spawn(certificates.keep(asked));
+        keepers.push(now);
+    }
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            info!(target: "headwater", event = "reading_certificates", signal = "SIGHUP", sets = keepers.len());
+            for keeper in &keepers {
+                // Full: it is about to look anyway.
+                let _ = keeper.try_send(());
+            }
+        }
+    });
+    Ok(())
 }
 
 async fn obey_signals(mut terminate: Signal, mut interrupt: Signal, control: mpsc::Sender<Control>) {
@@ -209,6 +255,10 @@ async fn obey_signals(mut terminate: Signal, mut interrupt: Signal, control: mps
 /// Different in every process. The standard library asks the system for the keys of its hashers.
 fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+fn lines(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// What is wrong, and what to do about it.
@@ -244,10 +294,10 @@ mod tests {
         let [rtmp, ovt, llhls] = ports;
         Listeners {
             addresses: addresses.iter().map(|&a| a.to_owned()).collect(),
-            api: None,
             rtmp,
             ovt,
             llhls,
+            ..Listeners::default()
         }
     }
 

@@ -82,10 +82,8 @@ async fn drive(machine: impl Machine, port: Option<u16>) {
     let net = TurmoilNet::default();
     let mut listeners = Vec::new();
     if let Some(port) = port {
-        listeners.push((
-            Service::Ovt,
-            net.listen((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).into()).await.unwrap(),
-        ));
+        let at = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).into();
+        listeners.push((Service::Ovt, net.listen(at).await.unwrap()).into());
     }
     let clock = Clock::anchored(Wall::from_micros(1_700_000_000_000_000));
     let (_control, orders) = mpsc::channel(1);

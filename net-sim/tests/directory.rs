@@ -313,6 +313,7 @@ fn config() -> Config {
     let vhost = VirtualHost {
         name: "default".to_owned(),
         hosts: Vec::new(),
+        tls: None,
         pull: PullProperties::default(),
         origins: Vec::new(),
         store: Some(OriginMapStore { place: StorePlace::Redis(redis), origin_host: None, plain_keys: true }),

@@ -64,6 +64,7 @@ fn config(password: Option<&str>, database: u32) -> Config {
     let vhost = VirtualHost {
         name: "default".to_owned(),
         hosts: Vec::new(),
+        tls: None,
         pull: PullProperties::default(),
         origins: Vec::new(),
         store: Some(store),

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::binary::headwater;
+use crate::certificate::Certificate;
 use crate::config::{APP, EdgePlan, OriginPorts, edge_xml, origin_xml};
 use crate::machine::free_port;
 use crate::process::Process;
@@ -107,6 +108,7 @@ pub struct Cluster {
     /// The edge.
     pub edge: Server,
     http: u16,
+    https: Option<u16>,
     // Last, so that logs can be read while the processes are dropped.
     dir: TempDir,
 }
@@ -133,17 +135,26 @@ impl Cluster {
         let ovt: Vec<u16> = ports.iter().map(|ports| ports.ovt).collect();
         let mut plan = EdgePlan::new(free_port(), &ovt);
         change(&mut plan);
+        if plan.https.is_some() {
+            Certificate::issue("127.0.0.1")?.write(dir.path(), "edge")?;
+        }
         let origins = ports.into_iter().enumerate();
         let origins: Vec<Origin> = origins
             .map(|(index, ports)| start_origin(index, ports, plan.directory, dir.path()))
             .collect::<Result<_>>()?;
-        let edge = Server::start("edge", &edge_xml(&plan), &[plan.http], dir.path())?;
-        Ok(Cluster { origins, edge, http: plan.http, dir })
+        let http: Vec<u16> = [plan.http].into_iter().chain(plan.https).collect();
+        let edge = Server::start("edge", &edge_xml(&plan), &http, dir.path())?;
+        Ok(Cluster { origins, edge, http: plan.http, https: plan.https, dir })
     }
 
     /// The playlist of `stream` at the edge.
     pub fn playlist_url(&self, stream: &str) -> String {
         format!("http://{}/{APP}/{stream}/llhls.m3u8", self.http_authority())
+    }
+
+    /// The playlist of `stream` at the edge, over TLS if it has a port for it.
+    pub fn secure_url(&self, stream: &str) -> Option<String> {
+        Some(format!("https://127.0.0.1:{}/{APP}/{stream}/llhls.m3u8", self.https?))
     }
 
     /// `host:port` of the edge's HTTP server.

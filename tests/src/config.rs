@@ -19,6 +19,8 @@ pub struct OriginPorts {
 pub struct EdgePlan {
     /// Where viewers connect.
     pub http: u16,
+    /// Where viewers connect over TLS: with `edge.crt` and `edge.key` beside the configuration.
+    pub https: Option<u16>,
     /// The OVT ports of the origins on this machine, in order of preference.
     pub origins: Vec<u16>,
     /// The port of the Redis in which origins are found instead.
@@ -40,6 +42,7 @@ impl EdgePlan {
     pub fn new(http: u16, origins: &[u16]) -> EdgePlan {
         EdgePlan {
             http,
+            https: None,
             origins: origins.to_vec(),
             directory: None,
             no_input_failover_ms: None,
@@ -106,6 +109,10 @@ pub fn edge_xml(plan: &EdgePlan) -> String {
         Some(directory) => (String::new(), store(directory)),
         None => (rule(&plan.origins), String::new()),
     };
+    let (tls_port, tls) = match plan.https {
+        Some(port) => (format!("<TLSPort>{port}</TLSPort>"), TLS),
+        None => (String::new(), ""),
+    };
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <Server version="10">
@@ -117,13 +124,13 @@ pub fn edge_xml(plan: &EdgePlan) -> String {
       <OVT><WorkerCount>1</WorkerCount></OVT>
     </Providers>
     <Publishers>
-      <LLHLS><Port>{http}</Port></LLHLS>
+      <LLHLS><Port>{http}</Port>{tls_port}</LLHLS>
     </Publishers>
   </Bind>
   <VirtualHosts>
     <VirtualHost>
       <Name>default</Name>
-      <Host><Names><Name>*</Name></Names></Host>
+      <Host><Names><Name>*</Name></Names>{tls}</Host>
       <Origins>
         <Properties>
 {properties}        </Properties>
@@ -151,6 +158,8 @@ pub fn edge_xml(plan: &EdgePlan) -> String {
 "#
     )
 }
+
+const TLS: &str = "<TLS><CertPath>edge.crt</CertPath><KeyPath>edge.key</KeyPath></TLS>";
 
 fn rule(origins: &[u16]) -> String {
     let mut urls = String::new();

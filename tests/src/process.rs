@@ -73,6 +73,15 @@ impl Process {
         self.wait(patience)
     }
 
+    /// Tells it that something has changed (SIGHUP).
+    ///
+    /// # Errors
+    ///
+    /// If it has ended.
+    pub fn hang_up(&mut self) -> Result<()> {
+        self.signal(Signal::SIGHUP)
+    }
+
     /// Asks it to end (SIGTERM) and does not wait.
     ///
     /// # Errors

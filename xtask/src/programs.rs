@@ -16,10 +16,13 @@ struct Program {
     find: fn(&str) -> Option<PathBuf>,
 }
 
-const PROGRAMS: [Program; 4] = [
+const PROGRAMS: [Program; 7] = [
+    Program { name: "curl", package: "curl", find: on_path },
     Program { name: "ffmpeg", package: "ffmpeg", find: on_path },
     Program { name: "ffprobe", package: "ffmpeg", find: on_path },
+    Program { name: "nginx", package: "nginx-light", find: on_path },
     Program { name: "redis-server", package: "redis-server", find: on_path },
+    Program { name: "varnishd", package: "varnish", find: on_path },
     Program { name: "chromium", package: "chromium", find: |_| chromium::find() },
 ];
 

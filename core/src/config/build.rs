@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use crate::origin_map::{OriginRule, PullProperties};
 
+use super::certificate;
 use super::check::{Node, Value};
 use super::diagnostic::{Kind, Report};
 use super::model::{
@@ -74,22 +75,40 @@ fn listeners(server: &Node, report: &mut Report) -> Listeners {
         let remedy = "No player is served; remove the element to serve them.";
         report.warn(&node.at, Kind::Contradiction, "The LLHLS module is switched off.", remedy);
     }
+    let vhosts = server.find("VirtualHosts").into_iter().flat_map(|it| it.all("VirtualHost"));
+    let hosts: Vec<&Node> = vhosts.filter_map(|it| it.find("Host")).collect();
+    let managers: Vec<&Node> = server.find("Managers/Host").into_iter().collect();
+    let (llhls_tls, api_tls) =
+        (server.find("Bind/Publishers/LLHLS/TLSPort"), server.find("Bind/Managers/API/TLSPort"));
+    certificate::unused(&hosts, llhls_tls.is_some(), "Bind/Publishers/LLHLS/TLSPort", report);
+    certificate::unused(&managers, api_tls.is_some(), "Bind/Managers/API/TLSPort", report);
+    let has_certificate = |hosts: &[&Node]| hosts.iter().any(|it| it.find("TLS").is_some());
+    let add = "<TLS> to the <Host> of a virtual host";
+    let llhls_tls = certificate::tls_port(llhls_tls, has_certificate(&hosts), add, report);
+    let add = "<TLS> to Server/Managers/Host";
+    let api_tls = certificate::tls_port(api_tls, has_certificate(&managers), add, report);
+    let has_token = server.text("Managers/API/AccessToken").is_some();
     Listeners {
         addresses: server.texts("IP"),
-        api: tcp_port(server.find("Bind/Managers/API/Port"))
-            .filter(|_| server.text("Managers/API/AccessToken").is_some()),
+        api: tcp_port(server.find("Bind/Managers/API/Port")).filter(|_| has_token),
+        api_tls: tcp_port(api_tls).filter(|_| has_token),
         rtmp: tcp_port(server.find("Bind/Providers/RTMP/Port")),
         ovt: tcp_port(server.find("Bind/Publishers/OVT/Port")),
         llhls: tcp_port(server.find("Bind/Publishers/LLHLS/Port")).filter(|_| is_llhls_enabled(server)),
+        llhls_tls: tcp_port(llhls_tls).filter(|_| is_llhls_enabled(server)),
+        http2: server.flag("Modules/HTTP2/Enable", true),
     }
 }
 
 /// The API, which wants a port and a token, and nothing without the other.
 fn api(server: &Node, report: &mut Report) -> Option<Api> {
-    let port = server.find("Bind/Managers/API/Port");
+    let port = server.find("Bind/Managers/API/Port").or(server.find("Bind/Managers/API/TLSPort"));
     let token = server.text("Managers/API/AccessToken").filter(|token| !token.is_empty());
     match (port, token) {
-        (Some(_), Some(token)) => Some(Api { token: Secret::new(token) }),
+        (Some(_), Some(token)) => {
+            let tls = certificate::tls(server.find("Managers/Host"));
+            Some(Api { token: Secret::new(token), tls })
+        }
         (Some(port), None) => {
             let remedy = "Give it a token: <Managers><API><AccessToken>.";
             report.warn(
@@ -119,6 +138,7 @@ fn virtual_host(node: &Node, defaults: &CrossDomains, report: &mut Report) -> Vi
     let mut vhost = VirtualHost {
         name: node.text("Name").unwrap_or_default().to_string(),
         hosts: names.map(|it| it.texts("Name")).unwrap_or_default().into_iter().map(HostPattern).collect(),
+        tls: certificate::tls(node.find("Host")),
         pull: node.find("Origins/Properties").map(|it| pull_properties(it, report)).unwrap_or_default(),
         origins: Vec::new(),
         store: store::store(node, report),

@@ -34,6 +34,7 @@ struct Service {
     name: &'static str,
     bind: &'static str,
     port: &'static str,
+    tls_port: Option<&'static str>,
     of_application: &'static str,
     publisher: bool,
 }
@@ -43,6 +44,7 @@ const SERVICES: &[Service] = &[
         name: "RTMP",
         bind: "Bind/Providers/RTMP",
         port: "Bind/Providers/RTMP/Port",
+        tls_port: None,
         of_application: "Providers/RTMP",
         publisher: false,
     },
@@ -50,6 +52,7 @@ const SERVICES: &[Service] = &[
         name: "OVT",
         bind: "Bind/Publishers/OVT",
         port: "Bind/Publishers/OVT/Port",
+        tls_port: None,
         of_application: "Publishers/OVT",
         publisher: true,
     },
@@ -57,6 +60,7 @@ const SERVICES: &[Service] = &[
         name: "LLHLS",
         bind: "Bind/Publishers/LLHLS",
         port: "Bind/Publishers/LLHLS/Port",
+        tls_port: Some("Bind/Publishers/LLHLS/TLSPort"),
         of_application: "Publishers/LLHLS",
         publisher: true,
     },
@@ -64,7 +68,14 @@ const SERVICES: &[Service] = &[
 
 /// No two of the served protocols are told apart on one port.
 fn shared_ports(server: &Node, report: &mut Report) {
-    let ports: Vec<_> = SERVICES.iter().filter_map(|it| Some((it.name, server.find(it.port)?))).collect();
+    let ports = SERVICES.iter().flat_map(|it| {
+        let tls = it
+            .tls_port
+            .and_then(|path| server.find(path))
+            .map(|port| (format!("{} over TLS", it.name), port));
+        server.find(it.port).map(|port| (it.name.to_owned(), port)).into_iter().chain(tls)
+    });
+    let ports: Vec<(String, &Node)> = ports.collect();
     for (second, (name, node)) in ports.iter().enumerate() {
         let taken =
             ports[..second].iter().find(|(_, it)| it.value == node.value && it.value != Value::Invalid);
@@ -81,10 +92,10 @@ fn served_on_both_sides(server: &Node, service: &Service, report: &mut Report) {
     if service.name == "LLHLS" && !is_llhls_enabled(server) {
         return;
     }
-    let Service { name, bind, port, of_application, .. } = service;
+    let Service { name, bind, port, tls_port, of_application, .. } = service;
     let users: Vec<&Node> = applications(server).filter_map(|it| it.find(of_application)).collect();
     let what = if service.publisher { "publisher" } else { "provider" };
-    match (server.find(port), users.first()) {
+    match (server.find(port).or(tls_port.and_then(|path| server.find(path))), users.first()) {
         (None, Some(user)) => {
             let reason = format!("The {name} {what} is enabled here, but {port} is missing.");
             let remedy = format!("Nothing listens for {name}; add the port under <Bind>, or remove this.");

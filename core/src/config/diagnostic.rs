@@ -31,6 +31,8 @@ impl fmt::Display for Severity {
 pub enum Kind {
     /// Two parts of the configuration do not go together.
     Contradiction,
+    /// A file that is named cannot be used.
+    File,
     /// An `include` cannot be followed.
     Include,
     /// A `${...}` macro cannot be replaced as its author may expect.
@@ -82,6 +84,34 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Diagnostic { severity, file, line, column, reason, remedy, .. } = self;
         write!(f, "{file}:{line}:{column}: {severity}: {reason} {remedy}")
+    }
+}
+
+/// A place in a configuration, for whoever looks behind it and finds something to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as it was asked for.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+    /// The element, from the root.
+    pub path: String,
+}
+
+impl Place {
+    /// Something to say about this place.
+    pub fn diagnostic(
+        &self,
+        severity: Severity,
+        kind: Kind,
+        reason: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Diagnostic {
+        let Place { file, line, column, path } = self.clone();
+        let (reason, remedy) = (reason.into(), remedy.into());
+        Diagnostic { severity, kind, file, line, column, path, reason, remedy }
     }
 }
 
@@ -140,17 +170,14 @@ impl Spot {
         format!("{}:{}:{}", self.file, self.line, self.column)
     }
 
+    /// The same, for keeps.
+    pub(super) fn to_place(&self) -> Place {
+        let Spot { file, line, column, path } = self;
+        Place { file: file.to_string(), line: *line, column: *column, path: path.clone() }
+    }
+
     fn diagnostic(&self, severity: Severity, kind: Kind, reason: String, remedy: String) -> Diagnostic {
-        Diagnostic {
-            severity,
-            kind,
-            file: self.file.to_string(),
-            line: self.line,
-            column: self.column,
-            path: self.path.clone(),
-            reason,
-            remedy,
-        }
+        self.to_place().diagnostic(severity, kind, reason, remedy)
     }
 }
 

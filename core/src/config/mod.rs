@@ -6,6 +6,7 @@
 //! finds and goes on, so that one start tells all that is wrong.
 
 mod build;
+mod certificate;
 mod check;
 mod consistency;
 mod diagnostic;
@@ -21,12 +22,12 @@ mod tests;
 mod tree;
 mod value;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Kind, Severity};
+pub use diagnostic::{Diagnostic, Diagnostics, Kind, Place, Severity};
 pub use environment::Environment;
 pub use model::{
-    Api, Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, OriginMapStore,
-    OvtProvider, Providers, Publishers, RedisServer, RedisServers, RedisTls, RtmpProvider, Secret,
-    StorePlace, TimestampMode, VirtualHost,
+    Api, Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, NamedFile,
+    OriginMapStore, OvtProvider, Providers, Publishers, RedisServer, RedisServers, RedisTls, RtmpProvider,
+    Secret, StorePlace, TimestampMode, Tls, VirtualHost,
 };
 
 use diagnostic::Report;

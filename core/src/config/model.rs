@@ -8,6 +8,7 @@ use crate::media::Playlist;
 use crate::origin_map::{OriginRule, PullProperties};
 use crate::registry::redis::Schema;
 
+use super::diagnostic::Place;
 use super::glob;
 
 /// A whole server.
@@ -51,6 +52,28 @@ impl Config {
 pub struct Api {
     /// `AccessToken`.
     pub token: Secret,
+    /// `Managers/Host/TLS`.
+    pub tls: Option<Tls>,
+}
+
+/// `Host/TLS`: the certificate of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// `CertPath`: the certificate, and maybe the ones that lead from it to an authority, in PEM.
+    pub certificate: NamedFile,
+    /// `KeyPath`: its private key, in PEM.
+    pub key: NamedFile,
+    /// `ChainCertPath`: the certificates that lead to an authority, in PEM.
+    pub chain: Option<NamedFile>,
+}
+
+/// A file, and where it is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Its path; a relative one is relative to the working directory.
+    pub path: String,
+    /// The element that names it.
+    pub at: Place,
 }
 
 /// The addresses and ports of a server; an absent port is not listened on.
@@ -60,12 +83,18 @@ pub struct Listeners {
     pub addresses: Vec<String>,
     /// `Bind/Managers/API/Port`.
     pub api: Option<u16>,
+    /// `Bind/Managers/API/TLSPort`.
+    pub api_tls: Option<u16>,
     /// `Bind/Providers/RTMP/Port`.
     pub rtmp: Option<u16>,
     /// `Bind/Publishers/OVT/Port`.
     pub ovt: Option<u16>,
     /// `Bind/Publishers/LLHLS/Port`.
     pub llhls: Option<u16>,
+    /// `Bind/Publishers/LLHLS/TLSPort`.
+    pub llhls_tls: Option<u16>,
+    /// `Modules/HTTP2/Enable`: whether clients on a port for TLS may choose HTTP/2.
+    pub http2: bool,
 }
 
 /// A pattern for host names: `*` is any run of characters, `?` is zero or one, everything else is itself.
@@ -204,6 +233,8 @@ pub struct VirtualHost {
     pub name: String,
     /// `Host/Names/Name`, in order.
     pub hosts: Vec<HostPattern>,
+    /// `Host/TLS`.
+    pub tls: Option<Tls>,
     /// `Origins/Properties`.
     pub pull: PullProperties,
     /// `Origins/Origin`, in order.
@@ -376,6 +407,7 @@ mod tests {
         VirtualHost {
             name: name.to_string(),
             hosts: hosts.iter().map(|it| HostPattern(it.to_string())).collect(),
+            tls: None,
             pull: PullProperties::default(),
             origins: Vec::new(),
             store: None,

@@ -191,7 +191,6 @@ const EVENTS: &str = "Events are not inserted into the stream.";
 const FILES: &str = "Nothing is recorded or read from files.";
 const HARDWARE: &str = "Headwater does not transcode, so it needs no decoder, encoder or accelerator.";
 const HLS_TS: &str = "HLS with MPEG-TS segments is not served yet: players get LL-HLS only.";
-const HTTP2: &str = "There is no TLS port yet, so there is no HTTP/2: players are served over HTTP/1.1.";
 const INGEST: &str = "This provider is not served yet: publish over RTMP, or pull over OVT.";
 const LABEL: &str = "Logs carry the server's name and no further label.";
 const MULTIPLEX: &str = "Streams are not composed from others; publish the stream as it shall be.";
@@ -214,7 +213,6 @@ const SUBTITLES: &str = "Subtitle renditions are not made; audio and video are s
 const TEMPLATES: &str =
     "Renditions are not made by template: the tracks are offered as they come, as one rendition.";
 const THREADS: &str = "An RTMP connection has no thread of its own; one thread runs the node.";
-const TLS: &str = "TLS is not served yet: put a proxy that ends TLS in front, or use the plain port.";
 const VHOST_CORS: &str =
     "The place is deprecated: use Server/Defaults/CrossDomains or the publisher's CrossDomains.";
 const WEBHOOK: &str = "Nobody is asked for an output profile; the local one is used.";
@@ -249,7 +247,7 @@ pub(super) static SERVER: Spec = item(
     ],
 );
 
-static BIND_MANAGERS: &[Spec] = &[item("API", &[port("Port"), port("TLSPort").idle(TLS), workers()])];
+static BIND_MANAGERS: &[Spec] = &[item("API", &[port("Port"), port("TLSPort"), workers()])];
 
 static BIND_PROVIDERS: &[Spec] = &[
     item("OVT", &[workers()]),
@@ -270,7 +268,7 @@ static BIND_PUBLISHERS: &[Spec] = &[
     item("SRT", BIND_SRT).idle(EGRESS),
 ];
 
-static BIND_HTTP: &[Spec] = &[port("Port"), port("TLSPort").idle(TLS), workers()];
+static BIND_HTTP: &[Spec] = &[port("Port"), port("TLSPort"), workers()];
 
 static BIND_SRT: &[Spec] = &[
     Spec::new("Port", Shape::Ports),
@@ -301,7 +299,7 @@ static BIND_WEBRTC: &[Spec] = &[
 ];
 
 static MODULES: &[Spec] = &[
-    item("HTTP2", ENABLE).idle_unless("false", HTTP2),
+    item("HTTP2", ENABLE),
     item("LLHLS", ENABLE),
     item("P2P", &[flag("Enable"), count("MaxClientPeersPerHostPeer")]).idle_unless("false", P2P),
     item("Recovery", &[flag("Enable"), count("DeleteLazyStreamTimeout")]).idle_unless("false", RECOVERY),
@@ -326,7 +324,7 @@ static MANAGERS: &[Spec] = &[
 
 static HOST: &[Spec] = &[
     item("Names", &[word("Name").list()]).required(),
-    item("TLS", &[text("CertPath").required(), text("KeyPath").required(), text("ChainCertPath")]).idle(TLS),
+    item("TLS", &[word("CertPath").required(), word("KeyPath").required(), word("ChainCertPath")]),
 ];
 
 static VIRTUAL_HOST: &[Spec] = &[

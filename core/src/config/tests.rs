@@ -205,6 +205,8 @@ fn an_origin_that_ran_oven_media_engine_is_understood() {
         rtmp: Some(21935),
         ovt: Some(29000),
         llhls: Some(23333),
+        http2: true,
+        ..Listeners::default()
     };
     assert_eq!(config.listeners, listeners);
     let application = &config.vhosts[0].applications[0];
@@ -641,6 +643,55 @@ fn services_need_a_port_and_an_application() {
     ] {
         assert_eq!(only(&text), format!("Server.xml:{expected}"));
     }
+}
+
+#[test]
+fn tls_is_a_port_and_a_certificate() {
+    const TLS: &str = "<TLS><CertPath>a.crt</CertPath><KeyPath>/k/a.key</KeyPath><ChainCertPath>c.crt</ChainCertPath></TLS>";
+    let with = |host: &str, ports: &'static str, extra: &'static str| {
+        let text = server(&Parts { ports, extra, ..GOOD });
+        text.replace("</Names></Host>", &format!("</Names>{host}</Host>"))
+    };
+    let both = "<Publishers><OVT><Port>9000</Port></OVT><LLHLS><TLSPort>3334</TLSPort></LLHLS></Publishers>";
+    let machine = Machine::with(&[("conf/Server.xml", &with(TLS, both, ""))]);
+    let Loaded { config, warnings } = load("conf/Server.xml", &machine).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!((config.listeners.llhls, config.listeners.llhls_tls), (None, Some(3334)));
+    assert!(config.listeners.http2);
+    let tls = config.vhosts[0].tls.as_ref().unwrap();
+    let paths =
+        (tls.certificate.path.as_str(), tls.key.path.as_str(), tls.chain.as_ref().unwrap().path.as_str());
+    assert_eq!(paths, ("conf/a.crt", "/k/a.key", "conf/c.crt"), "relative to the file that names them");
+    let at = &tls.key.at;
+    assert_eq!(
+        (at.file.as_str(), at.line, at.path.ends_with("Host/TLS/KeyPath")),
+        ("conf/Server.xml", 3, true)
+    );
+
+    let off = "<Modules><HTTP2><Enable>false</Enable></HTTP2></Modules>";
+    assert!(!loaded(&with(TLS, both, off)).config.listeners.http2);
+
+    let bare = loaded(&with("", both, ""));
+    assert_eq!(bare.config.listeners.llhls_tls, None);
+    assert_eq!(
+        bare.warnings[0].to_string(),
+        "Server.xml:3:54: warning: The port is for TLS and there is no certificate, so nothing listens here. \
+         Add <TLS> to the <Host> of a virtual host, or remove the port."
+    );
+    assert!(only(&with(TLS, GOOD.ports, "")).ends_with(
+        "warning: There is a certificate and no port for TLS. \
+             Nobody is shown it; add Server/Bind/Publishers/LLHLS/TLSPort, or remove the element."
+    ));
+    let same = "<Publishers><OVT><Port>9000</Port></OVT><LLHLS><Port>1</Port><TLSPort>1</TLSPort></LLHLS></Publishers>";
+    assert!(only(&with(TLS, same, "")).contains("error: LLHLS over TLS and LLHLS cannot share a port."));
+
+    let api = "<Managers><Host><Names><Name>*</Name></Names><TLS><CertPath>a</CertPath><KeyPath>b</KeyPath></TLS></Host>\
+               <API><AccessToken>t</AccessToken></API></Managers>";
+    let ports = "<Managers><API><TLSPort>8082</TLSPort></API></Managers><Publishers><OVT><Port>9000</Port></OVT>\
+                 <LLHLS><Port>3333</Port></LLHLS></Publishers>";
+    let config = loaded(&with("", ports, api)).config;
+    assert_eq!((config.listeners.api, config.listeners.api_tls), (None, Some(8082)));
+    assert!(config.api.unwrap().tls.is_some());
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn config(applications: Vec<Application>, origins: Vec<OriginRule>) -> Config {
     let vhost = VirtualHost {
         name: "default".to_owned(),
         hosts: vec![crate::config::HostPattern("*".to_owned())],
+        tls: None,
         pull: PullProperties { unused_timeout: Duration::from_secs(10), ..PullProperties::default() },
         origins,
         store: None,
@@ -1095,7 +1096,7 @@ fn a_server_with_an_embedded_store_finds_its_own_streams_and_nothing_else() {
 
 /// A server with an API whose token is `secret`.
 fn with_api(mut config: Config) -> Config {
-    config.api = Some(Api { token: Secret::new("secret") });
+    config.api = Some(Api { token: Secret::new("secret"), tls: None });
     config
 }
 

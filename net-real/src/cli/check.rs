@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use headwater_core::config::Diagnostic;
+use headwater_core::config::{Diagnostic, Severity};
 use headwater_net_real::server::{Binding, bindings};
+use headwater_net_real::tls;
 use serde_json::json;
 
 use super::USAGE;
@@ -44,9 +45,13 @@ fn check(file: &str) -> Checked {
         Ok(loaded) => loaded,
         Err(findings) => return Checked { ok: false, findings, listeners: None, bindings: Vec::new() },
     };
-    let findings = loaded.warnings;
+    let mut findings = loaded.warnings;
+    findings.extend(tls::inspect(&loaded.config));
     match bindings(&loaded.config.listeners) {
-        Ok(bindings) => Checked { ok: true, findings, listeners: None, bindings },
+        Ok(bindings) => {
+            let ok = findings.iter().all(|finding| finding.severity == Severity::Warning);
+            Checked { ok, findings, listeners: None, bindings }
+        }
         Err(error) => {
             Checked { ok: false, findings, listeners: Some(error.to_string()), bindings: Vec::new() }
         }
@@ -70,7 +75,7 @@ fn print_text(file: &str, checked: &Checked) {
 
 fn print_json(file: &str, checked: &Checked) {
     let listeners = checked.bindings.iter().map(|binding| {
-        json!({ "service": format!("{:?}", binding.service), "address": binding.at.to_string(), "path": binding.element })
+        json!({ "service": format!("{:?}", binding.service), "address": binding.at.to_string(), "tls": binding.tls, "path": binding.element })
     });
     let report = json!({
         "file": file,

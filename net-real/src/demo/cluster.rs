@@ -215,7 +215,7 @@ fn live(
     runtime.block_on(async {
         let listeners = listeners.into_iter().map(|(service, listener)| {
             let listener = tokio::net::TcpListener::from_std(listener);
-            (service, listener.expect("the listener does not block and the runtime has I/O"))
+            (service, listener.expect("the listener does not block and the runtime has I/O")).into()
         });
         let clock = Clock::system();
         let node = Node::new(config, seed, clock.now());

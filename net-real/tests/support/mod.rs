@@ -65,7 +65,7 @@ pub async fn start_with(service: Service, machine: impl Machine + Send + 'static
     let at = listener.local_addr().unwrap();
     let (control, orders) = mpsc::channel(4);
     let (sink, events) = mpsc::unbounded_channel();
-    let (clock, listeners) = (Clock::system(), vec![(service, listener)]);
+    let (clock, listeners) = (Clock::system(), vec![(service, listener).into()]);
     let setup = Setup { net, clock, listeners, stores: Vec::new(), limits };
     let sink = move |_, event| drop(sink.send(event));
     let task = tokio::spawn(run(setup, machine, sink, orders));
