@@ -80,7 +80,7 @@ impl Certificates {
         if !wrong.is_empty() {
             return Err(wrong);
         }
-        let shown = Arc::new(Shown(RwLock::new(keys.into())));
+        let shown = Arc::new(Shown(RwLock::new(keys)));
         Ok((!sources.is_empty()).then_some(Certificates { sources, shown, http2 }))
     }
 
