@@ -234,6 +234,7 @@ impl Outcome {
             | Rule::PlaysFrom { .. }
             | Rule::NumbersGoOn
             | Rule::Reload { .. }
+            | Rule::SameEverywhere { .. }
             | Rule::HintsAreKept
             | Rule::Attempts { .. } => Vec::new(),
             Rule::Answer { ref poller, status } => {

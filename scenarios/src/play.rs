@@ -107,7 +107,10 @@ impl<'a> Play<'a> {
         }
         for origin in &script.origins {
             let boot = server(&ServerXml::origin(origin, "*"));
-            let boot = boot.listen(RTMP_PORT, Service::Rtmp).listen(OVT_PORT, Service::Ovt);
+            let mut boot = boot.listen(RTMP_PORT, Service::Rtmp).listen(OVT_PORT, Service::Ovt);
+            if origin.serves.is_some() {
+                boot = boot.listen(HLS_PORT, Service::Http);
+            }
             hosts.insert(origin.name.clone(), world.host(&origin.name, boot));
         }
         for edge in &script.edges {
@@ -496,7 +499,12 @@ impl Play<'_> {
                 has.extend(streams.into_iter().map(|stream| (edge.name.clone(), stream)));
             }
         }
-        has.retain(|(server, _)| self.script.edges.iter().any(|edge| edge.name == *server));
+        let origins = self.script.origins.iter().filter(|origin| origin.serves.is_some());
+        let serve: BTreeSet<&String> = origins
+            .map(|origin| &origin.name)
+            .chain(self.script.edges.iter().map(|edge| &edge.name))
+            .collect();
+        has.retain(|(server, _)| serve.contains(server));
         has
     }
 

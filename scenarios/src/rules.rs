@@ -129,6 +129,15 @@ pub enum Rule {
     },
     /// Wherever pictures are missing they go on with a key frame: for encoders that leave none out themselves.
     Decodable,
+    /// Under one name every server gives the same bytes.
+    SameEverywhere {
+        /// The fewest segments that two servers have given by then.
+        least: u64,
+        /// In milliseconds from the beginning.
+        by_ms: u64,
+        /// Of them, the most that may differ, because one of the servers lacked media.
+        differ: u64,
+    },
     /// A viewer's playlists have no more discontinuities than this.
     Discontinuities {
         /// The most.
@@ -188,6 +197,15 @@ impl Rule {
             }
             Rule::Found { ms: bound } => Box::new(StreamsAreFound::within(ms(bound), stores)),
             Rule::Decodable => Box::new(PicturesCanBeDecoded::default()),
+            Rule::SameEverywhere { least, by_ms, differ } => Box::new(SameEverywhere {
+                least,
+                by: Time::ZERO + ms(by_ms),
+                differ: usize::try_from(differ).unwrap_or(usize::MAX),
+                given: BTreeMap::new(),
+                common: BTreeSet::new(),
+                different: BTreeSet::new(),
+                places: BTreeMap::new(),
+            }),
             Rule::Discontinuities { most } => Box::new(FewDiscontinuities { most, places: BTreeMap::new() }),
             Rule::Answer { .. } | Rule::AnsweredWithin { .. } => return None,
         })
@@ -252,6 +270,61 @@ impl Checker for FewDiscontinuities {
                     let what = format!("{:?} segment {} comes after {count} of them", part.kind, part.msn);
                     return Err((part.at, host, what));
                 }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is asked for under one name is the same everywhere.
+struct SameEverywhere {
+    least: u64,
+    by: Time,
+    differ: usize,
+    /// By what a URL names: what was given, and by which server first.
+    given: BTreeMap<Named, (String, Given)>,
+    /// Segments that two servers gave, and those of which they gave different things.
+    common: BTreeSet<(Kind, u64)>,
+    different: BTreeSet<(Kind, u64)>,
+    places: BTreeMap<HostId, usize>,
+}
+
+/// A track, a segment, and a part of it or the whole.
+type Named = (Kind, u64, Option<u32>);
+
+/// Its bytes, its length in the playlist, and the discontinuities before it.
+type Given = (u64, i64, u64);
+
+impl Checker for SameEverywhere {
+    fn rule(&self) -> &'static str {
+        "under one name every server gives the same"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for (host, viewer) in world.viewers() {
+            let server = viewer.url().split('/').nth(2).unwrap_or_default();
+            let parts = &viewer.record().parts;
+            for part in parts.iter().skip(self.places.insert(host, parts.len()).unwrap_or(0)) {
+                let named = (part.kind, part.msn, part.part);
+                let now = (part.hash, part.declared_us, part.discontinuity);
+                let (by, then) = self.given.entry(named).or_insert_with(|| (server.to_owned(), now));
+                if by == server && *then == now {
+                    continue;
+                }
+                self.common.insert((part.kind, part.msn));
+                if *then == now {
+                    continue;
+                }
+                self.different.insert((part.kind, part.msn));
+                if self.different.len() > self.differ {
+                    let what = format!("{named:?} is {then:?} at {by} and {now:?} at {server}");
+                    return Err((part.at, host, what));
+                }
+            }
+            if world.now() >= self.by && (self.common.len() as u64) < self.least {
+                let (count, least) = (self.common.len(), self.least);
+                let what = format!("two servers gave {count} segments only, and should have given {least}");
+                return Err((world.now(), host, what));
             }
         }
         Ok(())

@@ -75,6 +75,45 @@ pub struct Origin {
     /// PlainKeys: whether it writes OvenMediaEngine's keys too.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub plain_keys: bool,
+    /// How it serves viewers itself; it does not if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<Serves>,
+}
+
+/// How an origin serves viewers, on a timeline that others may have too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serves {
+    /// TimestampMode.
+    pub timestamps: Timestamps,
+    /// ChunkDuration, in milliseconds.
+    pub part_ms: u64,
+    /// SegmentDuration, in milliseconds.
+    pub segment_ms: u64,
+    /// SegmentCount.
+    pub segments: u32,
+}
+
+/// Where a stream's timeline starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Timestamps {
+    /// At zero.
+    ZeroBased,
+    /// Where the encoder says.
+    Original,
+    /// Where the server's clock says.
+    SystemClock,
+}
+
+impl Timestamps {
+    /// Its name in `Server.xml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Timestamps::ZeroBased => "ZeroBased",
+            Timestamps::Original => "Original",
+            Timestamps::SystemClock => "SystemClock",
+        }
+    }
 }
 
 /// A server that pulls from others and serves viewers.
@@ -502,7 +541,7 @@ impl Default for Script {
 impl Origin {
     /// An origin.
     pub fn new(name: &str) -> Origin {
-        Origin { name: name.to_owned(), store: None, plain_keys: true }
+        Origin { name: name.to_owned(), store: None, plain_keys: true, serves: None }
     }
 }
 

@@ -24,10 +24,25 @@ pub const HLS_PORT: u16 = 3333;
 impl ServerXml {
     /// An origin that listens on `ip` (`*` for all addresses): RTMP in, OVT out.
     pub fn origin(origin: &Origin, ip: &str) -> ServerXml {
-        let xml = ServerXml {
+        let mut xml = ServerXml {
             text: include_str!("../assets/origin.xml").to_owned(),
             variables: vec![("NAME", origin.name.clone()), ("IP", ip.to_owned())],
         };
+        if let Some(serves) = &origin.serves {
+            let door = format!("<LLHLS><Port>{HLS_PORT}</Port></LLHLS>");
+            let clock = format!("<TimestampMode>{}</TimestampMode>", serves.timestamps.name());
+            let viewers = format!(
+                "<LLHLS><ServerTimeBasedSegmentNumbering>true</ServerTimeBasedSegmentNumbering>\
+                 <ChunkDuration>{}</ChunkDuration><SegmentDuration>{}</SegmentDuration>\
+                 <SegmentCount>{}</SegmentCount></LLHLS>",
+                seconds(serves.part_ms),
+                seconds(serves.segment_ms),
+                serves.segments
+            );
+            for (place, what) in [("door", door), ("clock", clock), ("viewers", viewers)] {
+                xml.text = xml.text.replace(&format!("<!-- the {place} -->"), &what);
+            }
+        }
         let own = "<OriginHostName>${env:NAME}</OriginHostName>";
         let plain = format!("<PlainKeys>{}</PlainKeys>", origin.plain_keys);
         xml.with_directory(origin.store.as_ref(), &[own, &plain].concat())
@@ -38,7 +53,6 @@ impl ServerXml {
     pub fn edge(edge: &Edge, ip: &str, address: impl Fn(&str) -> String) -> ServerXml {
         let url = |server: &String| format!("<Url>{}:{OVT_PORT}/live/</Url>", address(server));
         let urls: Vec<String> = edge.from.iter().map(url).collect();
-        let seconds = |ms: u64| format!("{}.{:03}", ms / 1_000, ms % 1_000);
         // An edge may know no server at all, and ask the directory.
         let rule = if urls.is_empty() { "" } else { include_str!("../assets/rule.xml") };
         let rule = rule.replace("<!-- the servers -->", &urls.concat());
@@ -77,6 +91,10 @@ impl ServerXml {
     pub fn config(&self) -> Result<Config, String> {
         config::load("Server.xml", self).map(|loaded| loaded.config).map_err(|wrong| wrong.to_string())
     }
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{:03}", ms / 1_000, ms % 1_000)
 }
 
 /// An environment that has one file and a few variables.

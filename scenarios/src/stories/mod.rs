@@ -28,6 +28,7 @@ mod origins_gone;
 mod origins_refuse;
 mod persistent;
 mod picture_change;
+mod redundancy;
 mod registry;
 mod restream;
 mod second_publisher;
@@ -87,6 +88,9 @@ pub const ALL: &[Scenario] = &[
     clock_steps::SCENARIO,
     soak::SCENARIO,
     swarm::SCENARIO,
+    redundancy::shapes::SCENARIO,
+    redundancy::restart::SCENARIO,
+    redundancy::clocks::SCENARIO,
     registry::standby::SCENARIO,
     registry::hand_over::SCENARIO,
     registry::owner_paused::SCENARIO,
