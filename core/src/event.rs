@@ -193,6 +193,14 @@ pub enum Event {
         /// Why, and what to do.
         why: String,
     },
+    /// A stream makes the segments that every server of it makes, or may no longer. Said when it begins and when that
+    /// changes; never of streams whose times count from their start.
+    StreamShared {
+        /// The stream.
+        key: StreamKey,
+        /// Why it may not make them, and what to do; `None` if it does.
+        doubt: Option<String>,
+    },
     /// Something that the operator should know about a stream (a key-frame interval that does not fit, ...).
     StreamWarning {
         /// The stream.
@@ -225,6 +233,7 @@ impl Event {
             | Event::RouteUnusable { .. }
             | Event::StoreAway { .. }
             | Event::StreamDisowned { .. }
+            | Event::StreamShared { doubt: Some(_), .. }
             | Event::StreamWarning { .. } => Severity::Warn,
             Event::PublishStarted { .. }
             | Event::PublishEnded { .. }
@@ -236,6 +245,7 @@ impl Event {
             | Event::RouteFollowed { .. }
             | Event::StoreBack { .. }
             | Event::StreamAnnounced { .. }
+            | Event::StreamShared { doubt: None, .. }
             | Event::StreamWaits { .. } => Severity::Info,
         }
     }

@@ -143,6 +143,9 @@ pub const HELD_BYTES_MAX: usize = 32 << 20;
 /// How long an origin may take to deliver the recent past that it has announced: 4 s of media in its first second.
 pub const BURST_TIMEOUT: Duration = Duration::from_millis(1_000);
 
+/// How long a source waits for what other servers say of its clock.
+pub const AGREED_WITHIN: Duration = Duration::from_millis(500);
+
 /// A new source whose burst pauses for this long has shown what it has.
 pub const JOIN_QUIET: Duration = Duration::from_millis(10);
 

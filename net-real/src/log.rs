@@ -96,6 +96,8 @@ pub fn event(_: Now, event: &Event) {
             write!("route_followed", stream = %key, epoch = epoch_text(epoch.as_ref()), url)
         }
         Event::RouteUnusable { key, why } => write!("route_unusable", stream = %key, why),
+        Event::StreamShared { key, doubt: None } => write!("stream_shared", stream = %key),
+        Event::StreamShared { key, doubt: Some(doubt) } => write!("stream_not_shared", stream = %key, doubt),
         Event::StoreAway { vhost, why } => write!("store_away", vhost, why),
         Event::StoreBack { vhost, after } => {
             let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);

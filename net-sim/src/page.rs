@@ -611,6 +611,10 @@ fn event_words(event: &Event) -> (String, String) {
             format!("{key} at {url}")
         }
         Event::RouteUnusable { key, why } => format!("{key}: {why}"),
+        Event::StreamShared { key, doubt: None } => format!("{key} is the same on every server"),
+        Event::StreamShared { key, doubt: Some(why) } => {
+            format!("{key} may differ from other servers: {why}")
+        }
         Event::StoreAway { vhost, why } => format!("{vhost}: {why}"),
         Event::StoreBack { vhost, after } => format!("{vhost} after {}", milliseconds(micros(*after))),
         Event::StreamAnnounced { key, epoch } => format!("{key} in epoch {epoch}"),

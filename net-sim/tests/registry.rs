@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use headwater_core::registry::redis::{Call, Reply as Told, Schema, answer};
-use headwater_core::registry::{Answer, Claim, Command, Embedded, LeaseId, Name};
+use headwater_core::registry::{Answer, Claim, Command, Embedded, LeaseId, Name, Zero};
 use headwater_net_sim::redis::{Database, Reply, Request, Session, Setup, directory_scripts};
 use proptest::collection::vec;
 use proptest::option;
@@ -72,6 +72,9 @@ fn commands() -> impl Strategy<Value = Command> {
         1 => lease().prop_map(|by| Command::Close { by }),
         2 => vec(lease(), 0..4).prop_map(Command::Alive),
         3 => vec(name(), 0..4).prop_map(Command::Lookup),
+        2 => vec((name(), -12_000_i64..12_000, any::<bool>()), 0..4).prop_map(|zeros| {
+            Command::Agree(zeros.into_iter().map(|(name, ms, keeps)| Zero { name, ms, keeps }).collect())
+        }),
     ]
 }
 

@@ -129,7 +129,7 @@ pub enum Rule {
     },
     /// Wherever pictures are missing they go on with a key frame: for encoders that leave none out themselves.
     Decodable,
-    /// Under one name every server gives the same bytes.
+    /// Under one name every server gives the same bytes, unless a server has said that it doubts it.
     SameEverywhere {
         /// The fewest segments that two servers have given by then.
         least: u64,
@@ -205,6 +205,8 @@ impl Rule {
                 common: BTreeSet::new(),
                 different: BTreeSet::new(),
                 places: BTreeMap::new(),
+                doubted: false,
+                facts: 0,
             }),
             Rule::Discontinuities { most } => Box::new(FewDiscontinuities { most, places: BTreeMap::new() }),
             Rule::Answer { .. } | Rule::AnsweredWithin { .. } => return None,
@@ -287,6 +289,9 @@ struct SameEverywhere {
     common: BTreeSet<(Kind, u64)>,
     different: BTreeSet<(Kind, u64)>,
     places: BTreeMap<HostId, usize>,
+    /// Whether a server has doubts, and how far all facts were read.
+    doubted: bool,
+    facts: usize,
 }
 
 /// A track, a segment, and a part of it or the whole.
@@ -301,6 +306,13 @@ impl Checker for SameEverywhere {
     }
 
     fn check(&mut self, world: &World) -> Finding {
+        let facts = world.facts();
+        let doubts = |event: &Event| matches!(event, Event::StreamShared { doubt: Some(_), .. });
+        self.doubted |= facts[self.facts..].iter().any(|fact| doubts(&fact.event));
+        self.facts = facts.len();
+        if self.doubted {
+            return Ok(());
+        }
         for (host, viewer) in world.viewers() {
             let server = viewer.url().split('/').nth(2).unwrap_or_default();
             let parts = &viewer.record().parts;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use headwater_core::registry::redis::{Call as RegistryCall, Reply as Told, Schema, answer};
-use headwater_core::registry::{Claim, Command as Registry, LeaseId};
+use headwater_core::registry::{Claim, Command as Registry, LeaseId, Zero};
 use headwater_net_sim::redis::{Call, Database, Reply, Request, Session, Setup, directory_scripts};
 use headwater_tests::process::Process;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -411,6 +411,10 @@ fn events(schema: &Schema) -> impl Strategy<Value = Vec<Event>> + use<> {
         4 => (lease(), held()).prop_map(|(by, streams)| Registry::Release { by, streams }),
         2 => (name(), number()).prop_map(|(name, above)| Registry::Raise { name: name.to_owned(), above }),
         2 => proptest::collection::vec(name().prop_map(str::to_owned), 0..4).prop_map(Registry::Lookup),
+        2 => proptest::collection::vec((name(), -12_000_i64..12_000, any::<bool>()), 0..4).prop_map(|zeros| {
+            let zero = |(name, ms, keeps): (&str, i64, bool)| Zero { name: name.to_owned(), ms, keeps };
+            Registry::Agree(zeros.into_iter().map(zero).collect())
+        }),
         1 => lease().prop_map(|by| Registry::Open { by }),
         1 => lease().prop_map(|by| Registry::Renew { by }),
         1 => lease().prop_map(|by| Registry::Close { by }),

@@ -30,8 +30,7 @@ impl Node {
             stream.count(&mut census);
         }
         for directory in self.directories.values() {
-            directory.announcer.count(&mut census);
-            directory.resolver.count(&mut census);
+            directory.count(&mut census);
         }
         census.waiting_requests = census.waiting_requests.max(self.parked.len());
         census

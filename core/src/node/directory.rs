@@ -3,11 +3,15 @@
 //! Each virtual host with an `<OriginMapStore>` has one. An embedded store is asked on the spot; any other is the
 //! driver's to ask.
 
+use std::collections::BTreeMap;
+
+use crate::census::Census;
 use crate::config::{OriginMapStore, StorePlace, VirtualHost};
 use crate::event::{Event, StreamKey};
 use crate::io::{AskId, Endpoint, Output, StoreId};
 use crate::registry::announcer::{self, Announcer};
 use crate::registry::resolver::{self, Resolver, Unresolved};
+use crate::registry::timekeeper::{self, Timekeeper};
 use crate::registry::{Answer, Change, Command, Embedded, Failure};
 use crate::time::{Now, soonest};
 use crate::url::Url;
@@ -22,9 +26,10 @@ pub(super) struct Directory {
     base: Option<String>,
     pub(super) announcer: Announcer,
     pub(super) resolver: Resolver,
+    timekeeper: Timekeeper,
     place: Place,
-    /// The questions that are not answered, of the announcer and of the resolver.
-    asked: (Option<AskId>, Option<AskId>),
+    /// The questions that are not answered.
+    asked: BTreeMap<AskId, Side>,
 }
 
 enum Place {
@@ -37,6 +42,7 @@ enum Place {
 enum Side {
     Announcer,
     Resolver,
+    Timekeeper,
 }
 
 impl Directory {
@@ -53,11 +59,12 @@ impl Directory {
             base: own.as_ref().map(|own| format!("ovt://{own}")),
             announcer: Announcer::new(*plain_keys, rng.u64(..)),
             resolver: Resolver::new(own, rng.u64(..)),
+            timekeeper: Timekeeper::new(rng.u64(..)),
             place: match place {
                 StorePlace::Embedded => Place::Embedded(Box::default(), now),
                 StorePlace::Redis(_) => Place::Outside,
             },
-            asked: (None, None),
+            asked: BTreeMap::new(),
         })
     }
 
@@ -68,6 +75,12 @@ impl Directory {
 
     pub(super) fn vhost(&self) -> &str {
         &self.vhost
+    }
+
+    pub(super) fn count(&self, census: &mut Census) {
+        self.announcer.count(census);
+        self.resolver.count(census);
+        self.timekeeper.count(census);
     }
 
     /// Where a stream of this server is.
@@ -99,6 +112,21 @@ impl Node {
         let Some(store) = self.store_of(key) else { return };
         let Some(directory) = self.directories.get_mut(&store) else { return };
         directory.announcer.withdraw(now, &name(key));
+        directory.timekeeper.forget(&name(key));
+        self.directory_settle(now, store);
+    }
+
+    /// A stream's time zero is to be agreed on, at `asks` if nobody has it elsewhere, or it is `placed`, or it has none that
+    /// others could know.
+    pub(super) fn keep_time_zero(&mut self, now: Now, id: StreamId, asks: Option<i64>, placed: Option<i64>) {
+        let Some(key) = self.streams.get(&id).map(|stream| stream.key.clone()) else { return };
+        let Some(store) = self.store_of(&key) else { return };
+        let Some(directory) = self.directories.get_mut(&store) else { return };
+        match (asks, placed) {
+            (Some(ms), _) => directory.timekeeper.agree(now, name(&key), ms),
+            (None, Some(ms)) => directory.timekeeper.keep(now, name(&key), ms),
+            (None, None) => directory.timekeeper.forget(&name(&key)),
+        }
         self.directory_settle(now, store);
     }
 
@@ -121,15 +149,10 @@ impl Node {
 
     /// A store outside has answered.
     pub(super) fn directory_answered(&mut self, now: Now, ask: AskId, answer: Result<Answer, Failure>) {
-        let found = self.directories.iter_mut().find_map(|(store, directory)| {
-            let (announcer, resolver) = &mut directory.asked;
-            let side = if announcer.take_if(|asked| *asked == ask).is_some() {
-                Side::Announcer
-            } else {
-                resolver.take_if(|asked| *asked == ask).map(|_| Side::Resolver)?
-            };
-            Some((*store, side))
-        });
+        let found = self
+            .directories
+            .iter_mut()
+            .find_map(|(store, directory)| directory.asked.remove(&ask).map(|side| (*store, side)));
         let Some((store, side)) = found else { return };
         self.hand_over(now, store, side, answer);
         self.directory_settle(now, store);
@@ -139,6 +162,7 @@ impl Node {
         let Some(directory) = self.directories.get_mut(&store) else { return };
         directory.announcer.handle_timeout(now);
         directory.resolver.handle_timeout(now);
+        directory.timekeeper.handle_timeout(now);
         self.directory_settle(now, store);
     }
 
@@ -154,7 +178,7 @@ impl Node {
             if let Some(output) = directory.announcer.poll_output() {
                 match output {
                     announcer::Output::Ask(command) => self.ask(now, store, Side::Announcer, command),
-                    announcer::Output::Told(told) => self.announcer_told(store, told),
+                    announcer::Output::Told(told) => self.announcer_told(now, store, told),
                 }
             } else if let Some(output) = directory.resolver.poll_output() {
                 match output {
@@ -162,8 +186,19 @@ impl Node {
                     resolver::Output::Resolved { name, places } => self.resolved(now, store, &name, places),
                     resolver::Output::Told(told) => self.resolver_told(store, told),
                 }
+            } else if let Some(output) = directory.timekeeper.poll_output() {
+                match output {
+                    timekeeper::Output::Ask(command) => self.ask(now, store, Side::Timekeeper, command),
+                    timekeeper::Output::Agreed { name, ms } | timekeeper::Output::Overruled { name, ms } => {
+                        let key = directory.key(&name);
+                        if let Some(id) = self.names.get(&key).copied() {
+                            self.time_zero_agreed(now, id, ms);
+                        }
+                    }
+                }
             } else {
                 let due = soonest(directory.announcer.poll_timeout(), directory.resolver.poll_timeout());
+                let due = soonest(due, directory.timekeeper.poll_timeout());
                 return self.timers.set(Child::Directory(store), due.map(|deadline| deadline.at));
             }
         }
@@ -179,10 +214,9 @@ impl Node {
         }
         self.next_ask += 1;
         let ask = AskId(self.next_ask);
-        match side {
-            Side::Announcer => directory.asked.0 = Some(ask),
-            Side::Resolver => directory.asked.1 = Some(ask),
-        }
+        // Each side asks one thing at a time: an answer to what it has given up is not waited for.
+        directory.asked.retain(|_, other| *other != side);
+        directory.asked.insert(ask, side);
         self.out.push_back(Output::Registry { ask, store, command });
     }
 
@@ -191,6 +225,8 @@ impl Node {
         match side {
             Side::Announcer => directory.announcer.answered(now, answer),
             Side::Resolver => directory.resolver.answered(now, answer),
+            // What it says of the store itself, the others say too.
+            Side::Timekeeper => drop(directory.timekeeper.answered(now, answer)),
         }
     }
 
@@ -209,8 +245,11 @@ impl Node {
         self.pull_settle(now, id);
     }
 
-    fn announcer_told(&mut self, store: StoreId, told: announcer::Told) {
-        let Some(directory) = self.directories.get(&store) else { return };
+    fn announcer_told(&mut self, now: Now, store: StoreId, told: announcer::Told) {
+        let Some(directory) = self.directories.get_mut(&store) else { return };
+        if matches!(told, announcer::Told::Lost { .. } | announcer::Told::Store(Change::Back { .. })) {
+            directory.timekeeper.again(now);
+        }
         let event = match told {
             announcer::Told::Announced { name, epoch } => {
                 Event::StreamAnnounced { key: directory.key(&name), epoch }

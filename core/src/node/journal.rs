@@ -29,6 +29,12 @@ impl Journal {
                 (key, format!("the directory said {url}, a plain key"))
             }
             Event::RouteUnusable { key, why } => (key, why.clone()),
+            Event::StreamShared { key, doubt: None } => {
+                (key, "its segments are those of every server".to_owned())
+            }
+            Event::StreamShared { key, doubt: Some(why) } => {
+                (key, format!("its segments may not be those of other servers: {why}"))
+            }
             _ => return,
         };
         if !self.lines.contains_key(key) {

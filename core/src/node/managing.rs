@@ -11,11 +11,13 @@ use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode};
 use serde::Serialize;
 
+use crate::event::StreamKey;
 use crate::io::{Body, Output, RequestId};
 use crate::time::Now;
 use crate::url::Url;
 
 use super::Node;
+use super::stream::Source;
 
 /// What `/readyz` says.
 #[derive(Debug, Serialize)]
@@ -39,6 +41,20 @@ struct KnownRoute {
     urls: Vec<String>,
     /// Whether it is announced by this server.
     own: bool,
+}
+
+/// A stream that is here.
+#[derive(Debug, Serialize)]
+struct KnownStream {
+    vhost: String,
+    app: String,
+    stream: String,
+    /// `publisher` or `pull`.
+    source: &'static str,
+    /// Whether its segments are those that every server makes of it, under the same numbers.
+    interchangeable: bool,
+    /// Why they may not be, and what to do.
+    why_not: Option<String>,
 }
 
 impl Node {
@@ -81,11 +97,15 @@ impl Node {
         }
         match request.uri().path() {
             "/api/v1/routes" => json(StatusCode::OK, &self.known_routes()),
+            "/api/v1/streams" => json(StatusCode::OK, &self.known_streams()),
             "/api/v1/why" => match asked_url(request) {
                 Ok(url) => json(StatusCode::OK, &self.why(now, &url)),
                 Err(why) => problem(StatusCode::BAD_REQUEST, &why),
             },
-            _ => problem(StatusCode::NOT_FOUND, "there are /api/v1/routes and /api/v1/why?url=..."),
+            _ => problem(
+                StatusCode::NOT_FOUND,
+                "there are /api/v1/routes, /api/v1/streams and /api/v1/why?url=...",
+            ),
         }
     }
 
@@ -99,6 +119,19 @@ impl Node {
             )
         });
         Readiness { ready: !self.closing, degraded: degraded.collect() }
+    }
+
+    fn known_streams(&self) -> Vec<KnownStream> {
+        let known = self.streams.values().map(|stream| {
+            let StreamKey { vhost, app, stream: name } = stream.key.clone();
+            let source = match stream.source {
+                Source::Publisher(_) => "publisher",
+                Source::Pull(_) => "pull",
+            };
+            let why_not = self.doubt(stream);
+            KnownStream { vhost, app, stream: name, source, interchangeable: why_not.is_none(), why_not }
+        });
+        known.collect()
     }
 
     fn known_routes(&self) -> Vec<KnownRoute> {

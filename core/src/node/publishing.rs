@@ -11,7 +11,7 @@ use crate::media::{Kind, StreamInfo};
 use crate::publish;
 use crate::pull::main_track;
 use crate::time::{Now, soonest};
-use crate::timeline::{Feed, Passed, Timeline};
+use crate::timeline::{Doubt, Feed, Passed, Timeline};
 
 use super::stream::{Source, StreamId};
 use super::unread::Unread;
@@ -62,7 +62,7 @@ impl Node {
         publisher.session.handle_timeout(now);
         let passed = publisher.feed.handle_timeout(&mut publisher.timeline, now);
         if let Some(id) = publisher.stream {
-            self.deliver_all(now, id, &passed);
+            self.deliver_published(now, conn, id, &passed);
         }
         self.publisher_settle(now, conn);
     }
@@ -227,7 +227,9 @@ impl Node {
         let Some(id) = publisher.stream else { return };
         let Some(stream) = self.streams.get(&id) else { return };
         if stream.info.is_none() {
-            publisher.feed = Feed::new(main_track(&info));
+            let feed = Feed::new(main_track(&info));
+            let has_directory = self.directories.values().any(|known| known.vhost() == stream.key.vhost);
+            publisher.feed = if has_directory { feed.agreeing() } else { feed };
         }
         let (video, audio) = &stream.app.track_names;
         for track in &mut info.tracks {
@@ -257,7 +259,35 @@ impl Node {
         let Some(publisher) = self.publishers.get_mut(&conn) else { return };
         let Some(id) = publisher.stream else { return };
         let passed = publisher.feed.push(&mut publisher.timeline, now, packet);
-        self.deliver_all(now, id, &passed);
+        self.deliver_published(now, conn, id, &passed);
+    }
+
+    /// Other servers have said where a publisher's time zero lies, before or after it was placed.
+    pub(super) fn time_zero_agreed(&mut self, now: Now, id: StreamId, ms: i64) {
+        let Some(Source::Publisher(conn)) = self.streams.get(&id).map(|stream| &stream.source) else {
+            return;
+        };
+        let conn = *conn;
+        let Some(publisher) = self.publishers.get_mut(&conn) else { return };
+        let passed = publisher.feed.agreed(&mut publisher.timeline, now, ms);
+        if publisher.timeline.zero_ms().is_some_and(|placed| placed != ms) {
+            publisher.timeline.overruled();
+        }
+        self.deliver_published(now, conn, id, &passed);
+        self.publisher_settle(now, conn);
+    }
+
+    /// Why the times of a publisher's stream may not be the same on other servers.
+    pub(super) fn publisher_doubt(&self, conn: ConnId) -> Option<Doubt> {
+        self.publishers.get(&conn).and_then(|publisher| publisher.timeline.doubt())
+    }
+
+    fn deliver_published(&mut self, now: Now, conn: ConnId, id: StreamId, passed: &Passed) {
+        if passed.asks.is_some() || passed.joined.is_some() {
+            let placed = self.publishers.get(&conn).and_then(|publisher| publisher.timeline.zero_ms());
+            self.keep_time_zero(now, id, passed.asks, placed);
+        }
+        self.deliver_all(now, id, passed);
     }
 
     fn deliver_all(&mut self, now: Now, id: StreamId, passed: &Passed) {

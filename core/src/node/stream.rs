@@ -12,6 +12,7 @@ use crate::media::{self, Kind, Packet, StreamInfo, Timestamp};
 use crate::pull::Pull;
 use crate::relay::{Channel, Offer};
 use crate::time::{Now, Time};
+use crate::timeline::Doubt;
 
 use super::waiting::Waiting;
 use super::{Child, Node};
@@ -42,6 +43,8 @@ pub(super) struct Stream {
     last_packet: Time,
     /// When a part last became ready.
     pub(super) last_part: Time,
+    /// What was told of whether it is the same on every server; nothing of one that cannot be.
+    told_shared: Option<Option<String>>,
 }
 
 /// What a stream is to somebody who wants to play it.
@@ -95,6 +98,7 @@ impl Stream {
             last_used: now.mono,
             last_packet: now.mono,
             last_part: now.mono,
+            told_shared: None,
         }
     }
 
@@ -335,10 +339,40 @@ impl Node {
                 PackagerEvent::PartReady { track, msn, part } => {
                     stream.last_part = now.mono;
                     self.event(Event::PartReady { key, track: track.0, msn, part });
+                    if part == 0 {
+                        self.tell_whether_shared(id);
+                    }
                     self.answer_waiting(now, id, track, msn, part);
                 }
                 PackagerEvent::Warning(what) => self.event(Event::StreamWarning { key, what }),
             }
+        }
+    }
+
+    /// Why the segments of a stream may not be those that other servers make of it; `None` if they are.
+    pub(super) fn doubt(&self, stream: &Stream) -> Option<String> {
+        let doubt = match &stream.source {
+            Source::Publisher(conn) => self.publisher_doubt(*conn),
+            Source::Pull(pull) => pull.doubt(),
+        };
+        let moved = stream.packager().is_some_and(|packager| !packager.is_interchangeable());
+        match doubt {
+            Some(doubt) => Some(doubt.to_string()),
+            None => moved.then(|| Doubt::SetBack.to_string()),
+        }
+    }
+
+    /// Tells whether a stream is the same on every server, if that is news.
+    fn tell_whether_shared(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        if stream.timestamps() == TimestampMode::ZeroBased {
+            return;
+        }
+        let (key, doubt) = (stream.key.clone(), self.doubt(stream));
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.told_shared.as_ref() != Some(&doubt) {
+            stream.told_shared = Some(doubt.clone());
+            self.event(Event::StreamShared { key, doubt });
         }
     }
 

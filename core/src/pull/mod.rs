@@ -26,7 +26,7 @@ use crate::media::{Packet, StreamInfo, Timestamp};
 use crate::origin_map::PullProperties;
 use crate::registry::resolver::Unresolved;
 use crate::time::{Deadline, Now, Time, soonest};
-use crate::timeline::{Passed, Timeline};
+use crate::timeline::{Doubt, Passed, Timeline};
 use crate::url::Url;
 use attempts::{Attempts, Verdict};
 use link::{Link, LinkEvent, Loss};
@@ -149,6 +149,11 @@ impl Pull {
             pull.dial(now, pull.attempts.current());
         }
         pull
+    }
+
+    /// Why its times may not be the same on every server; `None` if they are.
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.timeline.doubt()
     }
 
     /// Adds what it holds to `census`.

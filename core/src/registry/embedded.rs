@@ -13,6 +13,8 @@ use super::{Answer, Command, Found, LeaseId, Name, Route};
 pub struct Embedded {
     leases: BTreeMap<LeaseId, u64>,
     entries: BTreeMap<Name, Stored>,
+    /// Time zeros, and until when they count.
+    zeros: BTreeMap<Name, (i64, u64)>,
     /// Up to where the last sweep came.
     swept: Name,
 }
@@ -30,6 +32,15 @@ impl Embedded {
     /// Does what a command says. `now_ms` is the store's clock, which must not go backwards: milliseconds.
     pub fn execute(&mut self, now_ms: u64, command: &Command) -> Answer {
         match command {
+            Command::Agree(zeros) => {
+                let agreed = zeros.iter().map(|zero| {
+                    let known = self.zeros.get(&zero.name).filter(|(_, until)| *until >= now_ms);
+                    let ms = rules::agree(known.map(|(ms, _)| *ms), zero).unwrap_or(zero.ms);
+                    self.zeros.insert(zero.name.clone(), (ms, now_ms + ENTRY_MS));
+                    ms
+                });
+                Answer::Agreed(agreed.collect())
+            }
             Command::Alive(leases) => {
                 Answer::Alive(leases.iter().map(|lease| self.lives_for(now_ms, *lease)).collect())
             }
@@ -70,6 +81,7 @@ impl Embedded {
             Command::Renew { by } => {
                 self.sweep(now_ms);
                 self.leases.retain(|_, until| *until >= now_ms);
+                self.zeros.retain(|_, (_, until)| *until >= now_ms);
                 let until = self.leases.get_mut(by);
                 let alive = until.is_some();
                 if let Some(until) = until {
@@ -87,7 +99,7 @@ impl Embedded {
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.len() == (0, 0)
+        self.len() == (0, 0) && self.zeros.is_empty()
     }
 
     /// The entry of a stream, if it has not outlived its time.
@@ -157,7 +169,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::registry::Claim;
+    use crate::registry::{Claim, Zero};
 
     fn url(by: LeaseId, name: &str) -> String {
         format!("ovt://{by}:9000/{name}")
@@ -185,6 +197,9 @@ mod tests {
             1 => lease().prop_map(|by| Command::Close { by }),
             2 => vec(lease(), 0..4).prop_map(Command::Alive),
             2 => names().prop_map(Command::Lookup),
+            1 => (names(), -9_000_i64..9_000, proptest::bool::ANY).prop_map(|(names, ms, keeps)| {
+                Command::Agree(names.into_iter().map(|name| Zero { name, ms, keeps }).collect())
+            }),
         ]
     }
 

@@ -9,6 +9,8 @@
 //! * [`announcer`]: an origin's side. It opens the lease, claims streams, waits for those that another origin holds.
 //! * [`resolver`]: an edge's side. It looks streams up, and watches those that are being pulled.
 //!
+//! * [`timekeeper`]: an origin's other side. It agrees with the others on where a stream's time zero lies.
+//!
 //! Beside each entry lies a plain key (`app/stream`, an `ovt://` URL, 10 s) as OvenMediaEngine writes and reads it
 //! (reference: OriginMapStore). Nothing here opens a connection: [`Command`]s go out and [`Answer`]s come in.
 
@@ -21,6 +23,7 @@ pub mod resolver;
 pub mod rules;
 #[cfg(test)]
 mod tests;
+pub mod timekeeper;
 
 use core::fmt;
 use core::str::FromStr;
@@ -29,6 +32,7 @@ pub use announcer::Announcer;
 pub use embedded::Embedded;
 pub use line::Change;
 pub use resolver::Resolver;
+pub use timekeeper::Timekeeper;
 
 /// An origin's claim to be alive: drawn at random, never used twice, written as 16 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +88,8 @@ pub type Name = String;
 /// one that was carried out once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// Where does everybody put the time zero of these streams? Answered by [`Answer::Agreed`].
+    Agree(Vec<Zero>),
     /// Which of these owners are alive? Answered by [`Answer::Alive`].
     Alive(Vec<LeaseId>),
     /// Make these streams `by`'s. Answered by [`Answer::Claimed`].
@@ -134,6 +140,17 @@ pub enum Command {
     },
 }
 
+/// Where an origin would put a stream's time zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zero {
+    /// Which stream.
+    pub name: Name,
+    /// The moment, in milliseconds since the Unix epoch: 15 digits at most.
+    pub ms: i64,
+    /// Whether it is there already, so that it cannot be put elsewhere any more.
+    pub keeps: bool,
+}
+
 /// A stream that an origin has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -150,6 +167,8 @@ pub struct Claim {
 /// What a store says. Lists are in the order of the command's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
+    /// Where each time zero is, in milliseconds since the Unix epoch.
+    Agreed(Vec<i64>),
     /// How much longer each lives if it is not heard of, in milliseconds; `None` is dead.
     Alive(Vec<Option<u64>>),
     /// What became of each claim.

@@ -4,6 +4,7 @@
 //! headwater:origin:<lease>          the owner's lease: empty text, LEASE_MS
 //! headwater:stream:{app/stream}     the entry (see `entry`), ENTRY_MS
 //! app/stream                        the plain key, PLAIN_MS
+//! headwater:zero:{app/stream}       where the stream's time zero lies, ENTRY_MS
 //! ```
 //!
 //! Every key has the configured prefix; in an entry's key it stands inside the braces, so that in a Redis Cluster
@@ -12,7 +13,7 @@
 //! A driver carries [`Call`]s to the server in order, and hands what it replied to [`answer`]; it decides nothing.
 
 use super::entry::Entry;
-use super::rules::{ENTRY_MS, LEASE_MS, PLAIN_MS, WAITING_MS};
+use super::rules::{self, ENTRY_MS, LEASE_MS, PLAIN_MS, WAITING_MS};
 use super::{Answer, Claimed, Command, Epoch, Failure, Found, LeaseId, Route};
 
 /// How the keys of a directory are written.
@@ -63,6 +64,8 @@ pub enum Reply {
     Text(Vec<u8>),
 }
 
+/// `Agree`.
+pub const AGREE: &str = concat!(include_str!("lua/common.lua"), include_str!("lua/agree.lua"));
 /// `Claim`.
 pub const CLAIM: &str = concat!(include_str!("lua/common.lua"), include_str!("lua/claim.lua"));
 /// `Keep`.
@@ -75,7 +78,7 @@ pub const RAISE: &str = concat!(include_str!("lua/common.lua"), include_str!("lu
 pub const RELEASE: &str = concat!(include_str!("lua/common.lua"), include_str!("lua/release.lua"));
 
 /// Every script that is ever sent.
-pub const SCRIPTS: [&str; 5] = [CLAIM, KEEP, LOOKUP, RAISE, RELEASE];
+pub const SCRIPTS: [&str; 6] = [AGREE, CLAIM, KEEP, LOOKUP, RAISE, RELEASE];
 
 impl Schema {
     /// The key of an owner's lease.
@@ -97,6 +100,11 @@ impl Schema {
         format!("{}{name}", self.prefix)
     }
 
+    /// The key of a stream's time zero.
+    pub fn zero_key(&self, name: &str) -> String {
+        format!("headwater:zero:{{{}{name}}}", self.prefix)
+    }
+
     /// The stream whose entry has this key.
     pub fn name_of<'k>(&self, entry_key: &'k str) -> Option<&'k str> {
         let name = entry_key.strip_prefix("headwater:stream:{")?.strip_suffix('}')?;
@@ -106,6 +114,13 @@ impl Schema {
     /// The calls that carry out a command, in order; their replies are for [`answer`].
     pub fn calls(&self, command: &Command) -> Vec<Call> {
         match command {
+            Command::Agree(zeros) => {
+                let each = zeros.iter().map(|zero| {
+                    let own = vec![zero.ms.to_string(), u8::from(zero.keeps).to_string()];
+                    (vec![self.zero_key(&zero.name)], own)
+                });
+                self.scripts(AGREE, &[ENTRY_MS.to_string()], each)
+            }
             Command::Alive(leases) => leases.iter().map(|lease| self.plain("PTTL", *lease, &[])).collect(),
             Command::Claim { by, streams } => {
                 let head = [
@@ -117,34 +132,28 @@ impl Schema {
                 ];
                 let each = streams.iter().map(|claim| {
                     let dead = claim.dead.map(|dead| dead.to_string()).unwrap_or_default();
-                    (claim.name.as_str(), vec![claim.url.clone(), claim.floor.to_string(), dead])
+                    (self.pair(&claim.name), vec![claim.url.clone(), claim.floor.to_string(), dead])
                 });
                 self.scripts(CLAIM, &head, each)
             }
             Command::Close { by } => vec![self.plain("DEL", *by, &[])],
             Command::Keep { by, streams } => {
                 let head = [by.to_string(), self.flag(), ENTRY_MS.to_string(), PLAIN_MS.to_string()];
-                self.scripts(
-                    KEEP,
-                    &head,
-                    streams.iter().map(|(name, url)| (name.as_str(), vec![url.clone()])),
-                )
+                let each = streams.iter().map(|(name, url)| (self.pair(name), vec![url.clone()]));
+                self.scripts(KEEP, &head, each)
             }
             Command::Lookup(names) => {
-                self.scripts(LOOKUP, &[], names.iter().map(|name| (name.as_str(), Vec::new())))
+                self.scripts(LOOKUP, &[], names.iter().map(|name| (self.pair(name), Vec::new())))
             }
             Command::Open { by } => vec![self.plain("SET", *by, &["", "PX", &LEASE_MS.to_string()])],
             Command::Raise { name, above } => {
                 let head = [above.to_string(), ENTRY_MS.to_string()];
-                self.scripts(RAISE, &head, [(name.as_str(), Vec::new())].into_iter())
+                self.scripts(RAISE, &head, [(self.pair(name), Vec::new())].into_iter())
             }
             Command::Release { by, streams } => {
                 let head = [by.to_string(), self.flag(), ENTRY_MS.to_string(), PLAIN_MS.to_string()];
-                self.scripts(
-                    RELEASE,
-                    &head,
-                    streams.iter().map(|(name, url)| (name.as_str(), vec![url.clone()])),
-                )
+                let each = streams.iter().map(|(name, url)| (self.pair(name), vec![url.clone()]));
+                self.scripts(RELEASE, &head, each)
             }
             Command::Renew { by } => vec![self.plain("PEXPIRE", *by, &[&LEASE_MS.to_string()])],
         }
@@ -160,14 +169,20 @@ impl Schema {
         Call::Plain(words)
     }
 
-    fn scripts<'s>(
+    /// The keys of what rules are about.
+    fn pair(&self, name: &str) -> Vec<String> {
+        vec![self.entry_key(name), self.plain_key(name)]
+    }
+
+    /// Calls of one script for many streams, each with its keys and its arguments.
+    fn scripts(
         &self,
         text: &'static str,
         head: &[String],
-        streams: impl Iterator<Item = (&'s str, Vec<String>)>,
+        streams: impl Iterator<Item = (Vec<String>, Vec<String>)>,
     ) -> Vec<Call> {
         let mut calls: Vec<Call> = Vec::new();
-        for (name, own) in streams {
+        for (keys_of, own) in streams {
             let fresh = match calls.last_mut() {
                 Some(Call::Script { keys, args, .. }) if !self.one_stream_per_call => (keys, args),
                 _ => {
@@ -176,7 +191,7 @@ impl Schema {
                     (keys, args)
                 }
             };
-            fresh.0.extend([self.entry_key(name), self.plain_key(name)]);
+            fresh.0.extend(keys_of);
             fresh.1.extend(own);
         }
         calls
@@ -189,6 +204,10 @@ pub fn answer(command: &Command, replies: &[Reply]) -> Result<Answer, Failure> {
         return Err(Failure::Refused(error.clone()));
     }
     match command {
+        Command::Agree(zeros) => {
+            let agreed = |reply: &Reply| rules::parse_zero(&text(reply)?).ok_or_else(|| unexpected(reply));
+            each(replies, zeros.len())?.into_iter().map(agreed).collect::<Result<_, _>>().map(Answer::Agreed)
+        }
         Command::Alive(_) => {
             let left = |reply: &Reply| Ok(u64::try_from(integer(reply)?).ok());
             replies.iter().map(left).collect::<Result<_, _>>().map(Answer::Alive)

@@ -3,7 +3,7 @@
 //! They are functions of a [`Cell`] and the store's clock. Times are milliseconds.
 
 use super::entry::{Entry, WAITING_MAX, Waiting};
-use super::{Claim, Claimed, EPOCH_MAX, Epoch, LeaseId};
+use super::{Claim, Claimed, EPOCH_MAX, Epoch, LeaseId, Zero};
 
 /// How long an owner lives if it is not heard of.
 pub const LEASE_MS: u64 = 3_000;
@@ -16,6 +16,10 @@ pub const PLAIN_MS: u64 = 10_000;
 
 /// How long an origin waits in line if it is not heard of.
 pub const WAITING_MS: u64 = 7_500;
+
+/// Moments that origins heard of one and the same time zero are at most so far apart: their clocks, and what delays
+/// their packets.
+pub const NEAR_MS: u64 = 5_000;
 
 /// What a store has of one stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,6 +125,19 @@ pub fn release(cell: &mut Cell, now_ms: u64, by: LeaseId, url: &str, keys: bool)
         writes.plain = Write::Set;
     }
     writes
+}
+
+/// Where everybody puts a stream's time zero already, if that can be meant; else it is put where it is asked for. Either
+/// counts from now on for as long as an entry does.
+pub fn agree(known: Option<i64>, asked: &Zero) -> Option<i64> {
+    known.filter(|known| asked.keeps || known.abs_diff(asked.ms) <= NEAR_MS)
+}
+
+/// What a store has of a time zero, from its text; `None` if it is none.
+pub fn parse_zero(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_number = (1..=15).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
 }
 
 /// An epoch of the number `above` was seen: the owner's becomes greater.

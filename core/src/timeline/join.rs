@@ -4,12 +4,14 @@ use core::mem;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Timeline;
 use super::clock::Estimate;
 use super::memory::fingerprint;
+use super::{Doubt, Timeline};
 use crate::config::TimestampMode;
 use crate::event::Joined;
-use crate::limits::{BURST_TIMEOUT, HELD_BYTES_MAX, HELD_PACKETS_MAX, JOIN_QUIET, JOIN_TIMEOUT};
+use crate::limits::{
+    AGREED_WITHIN, BURST_TIMEOUT, HELD_BYTES_MAX, HELD_PACKETS_MAX, JOIN_QUIET, JOIN_TIMEOUT,
+};
 use crate::media::{Packet, Timestamp, TrackId};
 use crate::time::{Deadline, Now, Time};
 
@@ -18,6 +20,8 @@ use crate::time::{Deadline, Now, Time};
 pub struct Feed {
     /// The track whose key frames decide where decoding can start: the first video track, else any.
     main: Option<TrackId>,
+    /// Whether other servers are asked where its time zero lies.
+    agrees: bool,
     state: State,
 }
 
@@ -28,6 +32,9 @@ pub struct Passed {
     pub packets: Vec<Packet>,
     /// Set when the source was joined with the first of these packets.
     pub joined: Option<Joined>,
+    /// Set when other servers are to be asked where the source's time zero lies, with where it would be put here, in
+    /// milliseconds since the Unix epoch. The answer is for [`Feed::agreed`], soon or never.
+    pub asks: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -51,8 +58,10 @@ struct Joining {
     settled_at: Option<Time>,
     /// What its packets say of the wall clock.
     heard: Estimate,
-    /// Whether it is listened to until enough was heard.
-    listens: bool,
+    /// Until when it is listened to, or others are waited for, before it is placed on the wall clock.
+    listens_until: Option<Time>,
+    /// Whether others were asked.
+    asked: bool,
     offset_us: i64,
     votes: u32,
 }
@@ -75,7 +84,22 @@ struct Mapping {
 impl Feed {
     /// A source whose decoding starts at key frames of `main`; with `None` any packet will do.
     pub fn new(main: Option<TrackId>) -> Feed {
-        Feed { main, state: State::Joining(Joining::default()) }
+        Feed { main, agrees: false, state: State::Joining(Joining::default()) }
+    }
+
+    /// The same, but other servers are asked where the time zero of a source lies that is put on the wall clock.
+    pub fn agreeing(self) -> Feed {
+        Feed { agrees: true, ..self }
+    }
+
+    /// Other servers put the source's time zero there, in milliseconds since the Unix epoch.
+    pub fn agreed(&mut self, timeline: &mut Timeline, now: Now, ms: i64) -> Passed {
+        let mut passed = Passed::default();
+        if matches!(&self.state, State::Joining(joining) if joining.asked) && timeline.listens() {
+            timeline.agreed_us = Some(ms.saturating_mul(1_000));
+            self.start_first(timeline, now, &mut passed);
+        }
+        passed
     }
 
     /// So many packets of the recent past come before the first new one: their place is decided when all are there,
@@ -111,11 +135,8 @@ impl Feed {
         }
         let State::Joining(joining) = &mut self.state else { return passed };
         joining.hold(self.main, now, packet);
-        joining.listens = timeline.listens() && joining.heard.until().is_some_and(|until| now.mono < until);
-        if joining.listens {
-            if joining.is_full() {
-                self.start_first(timeline, now, &mut passed);
-            }
+        if timeline.listens() {
+            self.listen(timeline, now, &mut passed);
         } else if !timeline.is_started() && !timeline.recalls {
             self.start_first(timeline, now, &mut passed);
         } else if let Some(offset_us) = joining.recognise(timeline, now) {
@@ -133,7 +154,11 @@ impl Feed {
     pub fn handle_timeout(&mut self, timeline: &mut Timeline, now: Now) -> Passed {
         let mut passed = Passed::default();
         if self.poll_timeout().is_some_and(|deadline| deadline.at <= now.mono) {
-            self.settle(timeline, now, &mut passed);
+            if timeline.listens() {
+                self.listen(timeline, now, &mut passed);
+            } else {
+                self.settle(timeline, now, &mut passed);
+            }
         }
         passed
     }
@@ -142,8 +167,7 @@ impl Feed {
     /// not say how long its burst is has ended it when it pauses.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let State::Joining(joining) = &self.state else { return None };
-        if joining.listens {
-            let at = joining.heard.until()?;
+        if let Some(at) = joining.listens_until {
             return joining.has_key.then_some(Deadline { at, why: "enough was heard of the source's clock" });
         }
         if !joining.has_key || joining.settled_at >= joining.last_at {
@@ -164,6 +188,20 @@ impl Feed {
     fn forget_half(&mut self) {
         if let State::Joining(joining) = &mut self.state {
             (0..joining.held.len() / 2).for_each(|_| joining.drop_oldest());
+        }
+    }
+
+    /// A source that is put on the wall clock is listened to, and other servers are asked, before it starts.
+    fn listen(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
+        let State::Joining(joining) = &mut self.state else { return };
+        let until = *joining.listens_until.get_or_insert(joining.heard.until().unwrap_or(now.mono));
+        let is_over = joining.has_key && (now.mono >= until || joining.is_full());
+        if is_over && self.agrees && !joining.asked {
+            joining.asked = true;
+            joining.listens_until = Some(now.mono + AGREED_WITHIN);
+            passed.asks = joining.heard.zero().map(|zero| zero.us / 1_000);
+        } else if is_over {
+            self.start_first(timeline, now, passed);
         }
     }
 
@@ -201,7 +239,9 @@ impl Feed {
     fn start_recognised(&mut self, timeline: &mut Timeline, now: Now, offset_us: i64, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
         let held = mem::take(&mut joining.held);
-        timeline.shared &= timeline.mode != TimestampMode::Original || offset_us == 0;
+        if timeline.mode == TimestampMode::Original && offset_us != 0 {
+            timeline.doubt.get_or_insert(Doubt::SetBack);
+        }
         let mapping = Mapping::new(offset_us, true, false);
         self.go_live(timeline, now, mapping, held, passed, Joined::Exact);
     }
@@ -231,7 +271,8 @@ impl Feed {
         let seamless_us = next_us.saturating_sub(key_us);
         let leaves_hole = live_offset_us.saturating_sub(seamless_us) > SEAMLESS_US;
         let offset_us = if leaves_hole { live_offset_us } else { seamless_us };
-        timeline.shared = false;
+        timeline.doubt.get_or_insert(Doubt::SetBack);
+        timeline.zero_us = None;
         self.go_live(timeline, now, Mapping::new(offset_us, false, true), held, passed, Joined::KeyFrame);
     }
 

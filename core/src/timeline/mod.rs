@@ -31,13 +31,45 @@ mod tests;
 #[derive(Debug)]
 pub struct Timeline {
     mode: TimestampMode,
-    /// Whether everything on it was placed where every server places it.
-    shared: bool,
+    /// Why it may not be the same on every server; `None` if it is.
+    doubt: Option<Doubt>,
+    /// Where on the wall clock its source's time zero was put, in microseconds since the epoch; for SystemClock only.
+    zero_us: Option<i64>,
+    /// The same, if all servers have agreed on it.
+    agreed_us: Option<i64>,
     tracks: BTreeMap<TrackId, Position>,
     /// Whether what passes is remembered.
     recalls: bool,
     memory: Memory,
     last_passed: Option<Time>,
+}
+
+/// Why a stream's times may not be the same on another server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// ZeroBased.
+    #[error(
+        "its times count from its start here; set <TimestampMode> to Original if the encoder's timestamps are those of \
+         the wall clock, else to SystemClock"
+    )]
+    OwnTime,
+    /// The clock was read where another server may have read another second.
+    #[error(
+        "the encoder's time zero lies between two seconds of the clock, and another server may have taken the other \
+         one; give the servers an <OriginMapStore>, in which they agree"
+    )]
+    CloseCall,
+    /// Others have another time zero.
+    #[error(
+        "other servers have put the encoder's time zero elsewhere; set the servers' clocks (NTP), then publish again"
+    )]
+    Overruled,
+    /// The source's time went back, or is that of another source.
+    #[error(
+        "the encoder's timestamps went back or jumped, and its media was placed by this server's clock; publish again \
+         to all servers, with timestamps that only grow"
+    )]
+    SetBack,
 }
 
 /// How far a track has come.
@@ -57,7 +89,9 @@ impl Timeline {
     pub fn forgetful(mode: TimestampMode) -> Timeline {
         Timeline {
             mode,
-            shared: mode != TimestampMode::ZeroBased,
+            doubt: (mode == TimestampMode::ZeroBased).then_some(Doubt::OwnTime),
+            zero_us: None,
+            agreed_us: None,
             tracks: BTreeMap::new(),
             recalls: false,
             memory: Memory::default(),
@@ -116,9 +150,20 @@ impl Timeline {
         Some(last.saturating_add(i64::try_from(silent.as_micros()).unwrap_or(0)))
     }
 
-    /// Whether its times mean the same on every server of the stream that is configured alike.
-    pub fn is_shared(&self) -> bool {
-        self.shared
+    /// Why its times may not be the same on every server of the stream that is configured alike; `None` if they are.
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.doubt
+    }
+
+    /// Where on the wall clock its source's time zero lies, in milliseconds since the Unix epoch; `None` if that does
+    /// not matter, or nothing was placed yet.
+    pub fn zero_ms(&self) -> Option<i64> {
+        self.zero_us.map(|us| us / 1_000)
+    }
+
+    /// Other servers have put the source's time zero elsewhere.
+    pub fn overruled(&mut self) {
+        self.doubt.get_or_insert(Doubt::Overruled);
     }
 
     /// Whether a source has to be listened to before it can be placed.
@@ -131,8 +176,8 @@ impl Timeline {
         match (self.mode, heard.zero()) {
             (TimestampMode::Original, _) => 0,
             (TimestampMode::SystemClock, Some(zero)) => {
-                self.shared = zero.is_sure;
-                zero.us
+                self.doubt = (!zero.is_sure && self.agreed_us.is_none()).then_some(Doubt::CloseCall);
+                *self.zero_us.insert(self.agreed_us.unwrap_or(zero.us))
             }
             (TimestampMode::SystemClock | TimestampMode::ZeroBased, _) => {
                 0_i64.saturating_sub(dts.as_micros())
@@ -150,8 +195,14 @@ impl Timeline {
                 let zero = heard.zero()?;
                 let behind_us = least_us.saturating_sub(zero.us).max(0);
                 let steps = behind_us.saturating_add(STEP_US - 1) / STEP_US;
-                self.shared &= zero.is_sure;
-                (steps <= STEPS_MAX).then_some(zero.us.saturating_add(steps * STEP_US))
+                if steps > STEPS_MAX {
+                    return None;
+                }
+                if !zero.is_sure {
+                    self.doubt.get_or_insert(Doubt::CloseCall);
+                }
+                self.zero_us = None;
+                Some(zero.us.saturating_add(steps * STEP_US))
             }
         }
     }

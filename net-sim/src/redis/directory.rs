@@ -4,9 +4,9 @@
 //! Lua counts bytes and Rust characters; so every byte is read as the character of that number, and written back so.
 
 use headwater_core::registry::entry::{Entry, VALUE_BYTES_MAX};
-use headwater_core::registry::redis::{CLAIM, KEEP, LOOKUP, RAISE, RELEASE};
+use headwater_core::registry::redis::{AGREE, CLAIM, KEEP, LOOKUP, RAISE, RELEASE};
 use headwater_core::registry::rules::{self, Cell, Write, Writes};
-use headwater_core::registry::{Claim, Claimed, LeaseId};
+use headwater_core::registry::{Claim, Claimed, LeaseId, Zero};
 
 use super::database::{Call, Script};
 use super::resp::{Reply, integer};
@@ -14,6 +14,7 @@ use super::resp::{Reply, integer};
 /// Every script of the directory, for [`super::Setup::scripts`].
 pub fn directory_scripts() -> Vec<(&'static str, Script)> {
     vec![
+        (AGREE, |call| reply(agree(call))),
         (CLAIM, |call| reply(claim(call))),
         (KEEP, |call| reply(keep(call))),
         (LOOKUP, |call| reply(lookup(call))),
@@ -53,6 +54,25 @@ fn claim(call: &mut Call<'_>) -> Outcome {
                 bytes(&url),
             ],
         }))
+    });
+    each.collect::<Result<_, _>>().map(list)
+}
+
+fn agree(call: &mut Call<'_>) -> Outcome {
+    let count_ms = number(call, 0)?;
+    let keys = call.keys.to_vec();
+    let each = keys.into_iter().enumerate().map(|(at, key)| {
+        let asked = argument(call, 1 + 2 * at)?;
+        let keeps = argument(call, 2 + 2 * at)? == "1";
+        let zero = Zero { name: String::new(), ms: asked.parse().map_err(|_| nonsense())?, keeps };
+        let there = characters(&read(call, &key));
+        let count_ms = count_ms.to_string();
+        if rules::agree(rules::parse_zero(&there), &zero).is_some() {
+            done(call.redis(&[b"PEXPIRE", &key, count_ms.as_bytes()]))?;
+            return Ok(Reply::text(&there));
+        }
+        done(call.redis(&[b"SET", &key, asked.as_bytes(), b"PX", count_ms.as_bytes()]))?;
+        Ok(Reply::text(&asked))
     });
     each.collect::<Result<_, _>>().map(list)
 }

@@ -91,6 +91,7 @@ pub const ALL: &[Scenario] = &[
     redundancy::shapes::SCENARIO,
     redundancy::restart::SCENARIO,
     redundancy::clocks::SCENARIO,
+    redundancy::agreed::SCENARIO,
     registry::standby::SCENARIO,
     registry::hand_over::SCENARIO,
     registry::owner_paused::SCENARIO,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use headwater_core::registry::entry::{ENTRY_URL_BYTES_MAX, VALUE_BYTES_MAX, WAITING_MAX};
 use headwater_core::registry::redis::Reply;
 use headwater_core::registry::rules::{ENTRY_MS, LEASE_MS, PLAIN_MS, WAITING_MS};
-use headwater_core::registry::{Answer, Claim, Claimed, Command, Epoch, Found, LeaseId};
+use headwater_core::registry::{Answer, Claim, Claimed, Command, Epoch, Found, LeaseId, Zero};
 
 use super::{Keys, Store};
 
@@ -34,6 +34,7 @@ pub const RULES: &[Rule] = &[
     ("a command twice is a command once", a_command_twice_is_a_command_once),
     ("many streams go in one command", many_streams_go_in_one_command),
     ("names and URLs may be odd", names_and_urls_may_be_odd),
+    ("time zeros are agreed on", time_zeros_are_agreed_on),
 ];
 
 /// The rules of stores that are a Redis, and write plain keys.
@@ -80,6 +81,31 @@ fn an_owner_lives_as_long_as_it_is_heard_of(store: &mut dyn Store) {
     assert_eq!(left(store, b), None);
     assert_eq!(store.execute(Command::Close { by: a }), Answer::Done);
     assert_eq!(store.execute(Command::Alive(vec![a, b, LeaseId(0x1ff)])), Answer::Alive(vec![None; 3]));
+}
+
+fn time_zeros_are_agreed_on(store: &mut dyn Store) {
+    let mut agree = |name: &str, ms, keeps| {
+        let zero = Zero { name: name.to_owned(), ms, keeps };
+        match store.execute(Command::Agree(vec![zero])) {
+            Answer::Agreed(agreed) => agreed[0],
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(agree("time/a", 1_790_000_000_000, false), 1_790_000_000_000, "the first says");
+    assert_eq!(agree("time/a", 1_790_000_004_000, false), 1_790_000_000_000, "others who are near follow");
+    assert_eq!(agree("time/b", 1_790_000_004_000, false), 1_790_000_004_000, "each stream has its own");
+    assert_eq!(
+        agree("time/a", 1_790_000_100_000, true),
+        1_790_000_000_000,
+        "who is there already overrules nobody"
+    );
+    assert_eq!(agree("time/a", 1_790_000_100_000, false), 1_790_000_100_000, "another time zero is another");
+    assert_eq!(agree("time/a", 1_790_000_100_000, true), 1_790_000_100_000);
+    assert_eq!(agree("time/c", -5_000, true), -5_000, "before 1970, and after the store lost its data");
+    store.advance(ms(ENTRY_MS + 1_000));
+    let late = vec![Zero { name: "time/c".to_owned(), ms: -4_000, keeps: true }];
+    assert_eq!(store.execute(Command::Agree(late)), Answer::Agreed(vec![-4_000]), "what is not kept ends");
+    assert_eq!(store.execute(Command::Agree(Vec::new())), Answer::Agreed(Vec::new()));
 }
 
 fn nobody_has_nothing(store: &mut dyn Store) {

@@ -1,6 +1,6 @@
 -- The parts that every script of the directory begins with. KEYS come in pairs: a stream's entry, its plain key.
 -- The rules are those of rules.rs, word for word; the form of an entry is that of entry.rs.
-local MOST, EPOCH_MAX, VALUE_MAX = 8, 999999999999999, 16384
+local MOST, EPOCH_MAX, VALUE_MAX, NEAR = 8, 999999999999999, 16384, 5000
 
 local function text(number) return string.format('%.0f', number) end
 

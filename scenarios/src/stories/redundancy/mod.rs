@@ -4,6 +4,7 @@ use crate::draw::Draw;
 use crate::rules::Rule;
 use crate::script::{Origin, Script, Serves, Timestamps};
 
+pub mod agreed;
 pub mod clocks;
 pub mod restart;
 pub mod shapes;
