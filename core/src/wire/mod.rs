@@ -2,5 +2,6 @@
 
 pub mod flv;
 pub mod fmp4;
+pub mod mpegts;
 pub mod ovt;
 pub mod rtmp;
