@@ -280,6 +280,9 @@ pub const HLS_PART_SAMPLES_MAX: usize = 4_096;
 /// Segments of pure gap that one packet can cause on one track.
 pub const HLS_GAP_SEGMENTS_MAX: usize = 16_384;
 
+/// Renditions of one stream that are multiplexed into MPEG-TS.
+pub const HLS_MUXES_MAX: usize = 16;
+
 /// Events of a packager that nobody has polled yet; the oldest are dropped.
 pub const HLS_EVENTS_MAX: usize = 65_536;
 

@@ -1,19 +1,21 @@
-//! HEVC all the way through a node: published over enhanced RTMP, watched over LL-HLS.
+//! HEVC all the way through a node: published over enhanced RTMP, watched over LL-HLS and HLS.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use headwater_core::config::{
-    Application, Config, HostPattern, Listeners, LlHls, Providers, Publishers, RtmpProvider, TimestampMode,
-    VirtualHost,
+    Application, Config, Hls, HostPattern, Listeners, LlHls, Providers, Publishers, RtmpProvider,
+    TimestampMode, VirtualHost,
 };
 use headwater_core::event::Event;
 use headwater_core::io::{Body, ConnId, Input, Machine, Output, RequestId, Service};
+use headwater_core::media::{annexb, h265};
 use headwater_core::node::Node;
 use headwater_core::origin_map::PullProperties;
 use headwater_core::time::{Now, Time, Wall};
 use headwater_core::wire::flv::{self, TagKind};
+use headwater_core::wire::mpegts::{self, Coding};
 use headwater_core::wire::rtmp::{Publisher, PublisherAction};
 
 const CONN: ConnId = ConnId(1);
@@ -24,7 +26,7 @@ fn config() -> Config {
     let app = Application {
         name: "live".to_owned(),
         providers: Providers { ovt: None, rtmp: Some(rtmp) },
-        publishers: Publishers { ovt: true, llhls: Some(LlHls::default()) },
+        publishers: Publishers { ovt: true, llhls: Some(LlHls::default()), hls: Some(Hls::default()) },
         track_names: (None, None),
         playlists: Vec::new(),
     };
@@ -91,6 +93,21 @@ impl Stage {
         }
     }
 
+    /// Publishes the file, from this time on.
+    fn publish(&mut self, from_ms: u32) {
+        let file = Bytes::from_static(include_bytes!("data/hevc-enhanced.flv"));
+        for tag in flv::tags(file).expect("an FLV file").map_while(Result::ok) {
+            let time = from_ms + tag.timestamp;
+            self.now = self.now.max(u64::from(time));
+            match tag.kind {
+                TagKind::Audio => self.publisher.send_audio(time, tag.body),
+                TagKind::Video => self.publisher.send_video(time, tag.body),
+                TagKind::Script => {}
+            }
+            self.settle();
+        }
+    }
+
     fn get(&mut self, path: &str) -> http::Response<Body> {
         let request =
             http::Request::get(path).header("host", "origin.example.com").body(()).expect("a request");
@@ -110,7 +127,7 @@ impl Stage {
 }
 
 #[test]
-fn hevc_over_enhanced_rtmp_is_watched_over_ll_hls() {
+fn hevc_over_enhanced_rtmp_is_watched_over_ll_hls_and_hls() {
     let mut stage = Stage {
         node: Node::new(config(), 1, at(0)),
         publisher: Publisher::new("rtmp://origin.example.com/live", "live", "hevc"),
@@ -121,16 +138,7 @@ fn hevc_over_enhanced_rtmp_is_watched_over_ll_hls() {
     stage.node.handle(at(0), Input::Accepted { conn: CONN, service: Service::Rtmp, peer: PEER });
     stage.settle();
     assert!(stage.publisher.is_ready());
-    let file = Bytes::from_static(include_bytes!("data/hevc-enhanced.flv"));
-    for tag in flv::tags(file).expect("an FLV file").map_while(Result::ok) {
-        stage.now = u64::from(tag.timestamp);
-        match tag.kind {
-            TagKind::Audio => stage.publisher.send_audio(tag.timestamp, tag.body),
-            TagKind::Video => stage.publisher.send_video(tag.timestamp, tag.body),
-            TagKind::Script => {}
-        }
-        stage.settle();
-    }
+    stage.publish(0);
 
     // Without metadata the session waits for other tracks; then the stream is there.
     stage.now += 3_000;
@@ -146,4 +154,18 @@ fn hevc_over_enhanced_rtmp_is_watched_over_ll_hls() {
     let init = stage.get(&init).into_body().0.concat();
     assert!(init.windows(4).any(|box_type| box_type == b"hvc1"));
     assert!(init.windows(4).any(|box_type| box_type == b"hvcC"));
+
+    (1..5).for_each(|round| stage.publish(round * 3_000));
+    let master = stage.text("/live/hevc/ts:playlist.m3u8");
+    assert!(master.contains("CODECS=\"hvc1."), "{master}");
+    let list = stage.text(&format!("/live/hevc/{}", master.lines().last().expect("a variant")));
+    let segment = list.lines().find(|line| !line.starts_with('#')).expect("a segment");
+    let body = stage.get(&format!("/live/hevc/{segment}")).into_body().0.concat();
+    let found = mpegts::read(&body).expect("a transport stream");
+    assert_eq!(found.streams, [Coding::H265]);
+    assert!(found.units[0].random_access);
+    let first = found.units[0].data.concat();
+    let types: Vec<u8> = annexb::nal_units(&first).map(h265::nal_type).collect();
+    let before = [h265::NAL_AUD, h265::NAL_VPS, h265::NAL_SPS, h265::NAL_PPS];
+    assert_eq!(types[..4], before, "{types:?}");
 }

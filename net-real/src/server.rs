@@ -121,6 +121,8 @@ const OVT: &str = "Bind/Publishers/OVT/Port";
 const LLHLS: &str = "Bind/Publishers/LLHLS/Port";
 const API_TLS: &str = "Bind/Managers/API/TLSPort";
 const LLHLS_TLS: &str = "Bind/Publishers/LLHLS/TLSPort";
+const HLS: &str = "Bind/Publishers/HLS/Port";
+const HLS_TLS: &str = "Bind/Publishers/HLS/TLSPort";
 
 /// Names that are resolved at the same time.
 const RESOLVERS_MAX: usize = 8;
@@ -141,14 +143,20 @@ fn ports(listeners: &Listeners) -> Result<Vec<Port>, ServeError> {
         (Service::Ovt, false, listeners.ovt, OVT),
         (Service::Http, false, listeners.llhls, LLHLS),
         (Service::Http, true, listeners.llhls_tls, LLHLS_TLS),
+        (Service::Http, false, listeners.hls, HLS),
+        (Service::Http, true, listeners.hls_tls, HLS_TLS),
     ];
     let mut ports: Vec<Port> = Vec::new();
     for (service, tls, number, element) in asked {
         let Some(number) = number else { continue };
-        if let Some(first) = ports.iter().find(|other| other.number == number) {
-            return Err(ServeError::SharedPort { port: number, first: first.element, second: element });
+        match ports.iter().find(|other| other.number == number) {
+            // File names tell LL-HLS and HLS apart.
+            Some(first) if (first.service, service, first.tls) == (Service::Http, Service::Http, tls) => {}
+            Some(first) => {
+                return Err(ServeError::SharedPort { port: number, first: first.element, second: element });
+            }
+            None => ports.push(Port { service, tls, number, element }),
         }
-        ports.push(Port { service, tls, number, element });
     }
     if ports.is_empty() {
         return Err(ServeError::Nothing);

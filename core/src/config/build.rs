@@ -11,7 +11,7 @@ use super::certificate;
 use super::check::{Node, Value};
 use super::diagnostic::{Kind, Report};
 use super::model::{
-    Api, Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, OvtProvider,
+    Api, Application, CacheControl, Config, CrossDomains, Hls, HostPattern, Listeners, LlHls, OvtProvider,
     Providers, Publishers, RtmpProvider, Secret, TimestampMode, VirtualHost,
 };
 use super::profile;
@@ -72,19 +72,22 @@ fn listeners(server: &Node, report: &mut Report) -> Listeners {
         );
     }
     if let Some(node) = server.find("Modules/LLHLS").filter(|_| !is_llhls_enabled(server)) {
-        let remedy = "No player is served; remove the element to serve them.";
+        let remedy = "No player of LL-HLS is served; remove the element to serve them.";
         report.warn(&node.at, Kind::Contradiction, "The LLHLS module is switched off.", remedy);
     }
     let vhosts = server.find("VirtualHosts").into_iter().flat_map(|it| it.all("VirtualHost"));
     let hosts: Vec<&Node> = vhosts.filter_map(|it| it.find("Host")).collect();
     let managers: Vec<&Node> = server.find("Managers/Host").into_iter().collect();
-    let (llhls_tls, api_tls) =
-        (server.find("Bind/Publishers/LLHLS/TLSPort"), server.find("Bind/Managers/API/TLSPort"));
-    certificate::unused(&hosts, llhls_tls.is_some(), "Bind/Publishers/LLHLS/TLSPort", report);
+    let [llhls_tls, hls_tls, api_tls] =
+        ["Bind/Publishers/LLHLS/TLSPort", "Bind/Publishers/HLS/TLSPort", "Bind/Managers/API/TLSPort"]
+            .map(|path| server.find(path));
+    let is_used = llhls_tls.is_some() || hls_tls.is_some();
+    certificate::unused(&hosts, is_used, "Bind/Publishers/LLHLS/TLSPort", report);
     certificate::unused(&managers, api_tls.is_some(), "Bind/Managers/API/TLSPort", report);
     let has_certificate = |hosts: &[&Node]| hosts.iter().any(|it| it.find("TLS").is_some());
     let add = "<TLS> to the <Host> of a virtual host";
     let llhls_tls = certificate::tls_port(llhls_tls, has_certificate(&hosts), add, report);
+    let hls_tls = certificate::tls_port(hls_tls, has_certificate(&hosts), add, report);
     let add = "<TLS> to Server/Managers/Host";
     let api_tls = certificate::tls_port(api_tls, has_certificate(&managers), add, report);
     let has_token = server.text("Managers/API/AccessToken").is_some();
@@ -97,6 +100,8 @@ fn listeners(server: &Node, report: &mut Report) -> Listeners {
         llhls: tcp_port(server.find("Bind/Publishers/LLHLS/Port")).filter(|_| is_llhls_enabled(server)),
         llhls_tls: tcp_port(llhls_tls).filter(|_| is_llhls_enabled(server)),
         http2: server.flag("Modules/HTTP2/Enable", true),
+        hls: tcp_port(server.find("Bind/Publishers/HLS/Port")),
+        hls_tls: tcp_port(hls_tls),
     }
 }
 
@@ -166,14 +171,14 @@ fn access_control(vhost: &Node, name: &'static str, report: &mut Report) {
     let covers = |service: &str| {
         lists.iter().flatten().any(|it| it.split(',').any(|it| it.trim().eq_ignore_ascii_case(service)))
     };
-    if covers("llhls") || covers("rtmp") {
+    if covers("llhls") || covers("hls") || covers("rtmp") {
         let reason = format!("<{name}> asks for access control, which Headwater does not have yet.");
         let remedy = "To serve everybody without it, write ignore=\"true\" on the element.";
         report.error(&node.at, Kind::Contradiction, reason, remedy);
         return;
     }
     let reason = format!("<{name}> is accepted without effect.");
-    report.warn(&node.at, Kind::NoEffect, reason, "It is enabled for none of RTMP and LL-HLS.");
+    report.warn(&node.at, Kind::NoEffect, reason, "It is enabled for none of RTMP, LL-HLS and HLS.");
 }
 
 fn pull_properties(node: &Node, report: &mut Report) -> PullProperties {
@@ -280,6 +285,7 @@ fn application(node: &Node, defaults: &CrossDomains, report: &mut Report) -> App
     let publishers = Publishers {
         ovt: node.find("Publishers/OVT").is_some(),
         llhls: node.find("Publishers/LLHLS").map(|it| ll_hls(it, defaults, report)),
+        hls: node.find("Publishers/HLS").map(|it| hls(it, defaults)),
     };
     let profile = profile::read(node.find("OutputProfiles"), report);
     Application {
@@ -340,10 +346,7 @@ fn ll_hls(node: &Node, defaults: &CrossDomains, report: &mut Report) -> LlHls {
     let ll_hls = LlHls {
         chunk: node.seconds("ChunkDuration", default.chunk),
         segment: node.seconds("SegmentDuration", default.segment),
-        segment_count: usize::try_from(node.int("SegmentCount", 0))
-            .ok()
-            .filter(|it| *it > 0)
-            .unwrap_or(default.segment_count),
+        segment_count: segment_count(node, default.segment_count),
         part_hold_back: (!hold_back.is_zero()).then_some(hold_back),
         preload_hint: node.flag("EnablePreloadHint", default.preload_hint),
         default_playlist: node.flag("CreateDefaultPlaylist", default.default_playlist),
@@ -352,6 +355,21 @@ fn ll_hls(node: &Node, defaults: &CrossDomains, report: &mut Report) -> LlHls {
     };
     durations_agree(node, &ll_hls, report);
     ll_hls
+}
+
+fn hls(node: &Node, defaults: &CrossDomains) -> Hls {
+    let default = Hls::default();
+    Hls {
+        segment: node.seconds("SegmentDuration", default.segment),
+        segment_count: segment_count(node, default.segment_count),
+        default_playlist: node.flag("CreateDefaultPlaylist", default.default_playlist),
+        cross_domains: node.find("CrossDomains").map_or_else(|| defaults.clone(), cross_domains),
+        cache: node.find("CacheControl").map(cache_control).unwrap_or_default(),
+    }
+}
+
+fn segment_count(node: &Node, default: usize) -> usize {
+    usize::try_from(node.int("SegmentCount", 0)).ok().filter(|it| *it > 0).unwrap_or(default)
 }
 
 fn durations_agree(node: &Node, ll_hls: &LlHls, report: &mut Report) {

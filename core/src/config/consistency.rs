@@ -64,21 +64,42 @@ const SERVICES: &[Service] = &[
         of_application: "Publishers/LLHLS",
         publisher: true,
     },
+    Service {
+        name: "HLS",
+        bind: "Bind/Publishers/HLS",
+        port: "Bind/Publishers/HLS/Port",
+        tls_port: Some("Bind/Publishers/HLS/TLSPort"),
+        of_application: "Publishers/HLS",
+        publisher: true,
+    },
 ];
 
-/// No two of the served protocols are told apart on one port.
+/// Two services over HTTP may share a port, with TLS or without: file names tell them apart.
+fn may_share(one: &str, other: &str) -> bool {
+    let http = |name: &str| {
+        let (bare, tls) = name.strip_suffix(OVER_TLS).map_or((name, false), |bare| (bare, true));
+        matches!(bare, "HLS" | "LLHLS").then_some(tls)
+    };
+    http(one).is_some() && http(one) == http(other)
+}
+
+/// What is appended to the name of a service.
+const OVER_TLS: &str = " over TLS";
+
+/// Protocols are not told apart on one port.
 fn shared_ports(server: &Node, report: &mut Report) {
     let ports = SERVICES.iter().flat_map(|it| {
         let tls = it
             .tls_port
             .and_then(|path| server.find(path))
-            .map(|port| (format!("{} over TLS", it.name), port));
+            .map(|port| (format!("{}{OVER_TLS}", it.name), port));
         server.find(it.port).map(|port| (it.name.to_owned(), port)).into_iter().chain(tls)
     });
     let ports: Vec<(String, &Node)> = ports.collect();
     for (second, (name, node)) in ports.iter().enumerate() {
-        let taken =
-            ports[..second].iter().find(|(_, it)| it.value == node.value && it.value != Value::Invalid);
+        let taken = ports[..second].iter().find(|(other, it)| {
+            it.value == node.value && it.value != Value::Invalid && !may_share(name, other)
+        });
         if let Some((other_name, other)) = taken {
             let reason = format!("{name} and {other_name} cannot share a port.");
             let remedy = format!("The other one is at {}; give each its own.", other.at.place());
@@ -92,10 +113,14 @@ fn served_on_both_sides(server: &Node, service: &Service, report: &mut Report) {
     if service.name == "LLHLS" && !is_llhls_enabled(server) {
         return;
     }
-    let Service { name, bind, port, tls_port, of_application, .. } = service;
+    let Service { name, bind, port, of_application, .. } = service;
     let users: Vec<&Node> = applications(server).filter_map(|it| it.find(of_application)).collect();
     let what = if service.publisher { "publisher" } else { "provider" };
-    match (server.find(port).or(tls_port.and_then(|path| server.find(path))), users.first()) {
+    let port_of = |it: &Service| server.find(it.port).or(it.tls_port.and_then(|path| server.find(path)));
+    // Whoever asks at the port of the other one is answered too.
+    let is_heard = SERVICES.iter().any(|it| may_share(name, it.name) && port_of(it).is_some());
+    match (port_of(service), users.first()) {
+        (None, Some(_)) if is_heard => {}
         (None, Some(user)) => {
             let reason = format!("The {name} {what} is enabled here, but {port} is missing.");
             let remedy = format!("Nothing listens for {name}; add the port under <Bind>, or remove this.");

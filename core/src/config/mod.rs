@@ -25,7 +25,7 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, Kind, Place, Severity};
 pub use environment::Environment;
 pub use model::{
-    Api, Application, CacheControl, Config, CrossDomains, HostPattern, Listeners, LlHls, NamedFile,
+    Api, Application, CacheControl, Config, CrossDomains, Hls, HostPattern, Listeners, LlHls, NamedFile,
     OriginMapStore, OvtProvider, Providers, Publishers, RedisServer, RedisServers, RedisTls, RtmpProvider,
     Secret, StorePlace, TimestampMode, Tls, VirtualHost,
 };

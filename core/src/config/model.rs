@@ -91,6 +91,10 @@ pub struct Listeners {
     pub ovt: Option<u16>,
     /// `Bind/Publishers/LLHLS/Port`.
     pub llhls: Option<u16>,
+    /// `Bind/Publishers/HLS/Port`; may be that of LL-HLS.
+    pub hls: Option<u16>,
+    /// `Bind/Publishers/HLS/TLSPort`; may be that of LL-HLS.
+    pub hls_tls: Option<u16>,
     /// `Bind/Publishers/LLHLS/TLSPort`.
     pub llhls_tls: Option<u16>,
     /// `Modules/HTTP2/Enable`: whether clients on a port for TLS may choose HTTP/2.
@@ -319,6 +323,8 @@ pub struct Publishers {
     pub ovt: bool,
     /// LL-HLS.
     pub llhls: Option<LlHls>,
+    /// HLS version 3.
+    pub hls: Option<Hls>,
 }
 
 /// `Publishers/LLHLS`.
@@ -350,6 +356,33 @@ impl Default for LlHls {
             segment_count: 10,
             part_hold_back: None,
             preload_hint: true,
+            default_playlist: true,
+            cross_domains: CrossDomains::default(),
+            cache: CacheControl::default(),
+        }
+    }
+}
+
+/// `Publishers/HLS`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hls {
+    /// `SegmentDuration`: the length of the segment grid.
+    pub segment: Duration,
+    /// `SegmentCount`: segments in the playlist; at least 3.
+    pub segment_count: usize,
+    /// `CreateDefaultPlaylist`: whether `ts:playlist.m3u8` exists.
+    pub default_playlist: bool,
+    /// `CrossDomains`, or the server's default.
+    pub cross_domains: CrossDomains,
+    /// `CacheControl`.
+    pub cache: CacheControl,
+}
+
+impl Default for Hls {
+    fn default() -> Self {
+        Hls {
+            segment: Duration::from_secs(6),
+            segment_count: 10,
             default_playlist: true,
             cross_domains: CrossDomains::default(),
             cache: CacheControl::default(),

@@ -190,7 +190,6 @@ const ETAG: &str = "There is no ETag: names of segments and parts never come bac
 const EVENTS: &str = "Events are not inserted into the stream.";
 const FILES: &str = "Nothing is recorded or read from files.";
 const HARDWARE: &str = "Headwater does not transcode, so it needs no decoder, encoder or accelerator.";
-const HLS_TS: &str = "HLS with MPEG-TS segments is not served yet: players get LL-HLS only.";
 const INGEST: &str = "This provider is not served yet: publish over RTMP, or pull over OVT.";
 const LABEL: &str = "Logs carry the server's name and no further label.";
 const MULTIPLEX: &str = "Streams are not composed from others; publish the stream as it shall be.";
@@ -200,7 +199,7 @@ const ORIGIN_MODE: &str =
     "There are no sessions: names are always the same for everybody, as with OriginMode true.";
 const OVERLAYS: &str = "Nothing is drawn over the picture and no subtitles are made.";
 const P2P: &str = "Players do not serve one another; each is served by this node.";
-const EGRESS: &str = "This publisher is not served yet: players get LL-HLS, edges get OVT.";
+const EGRESS: &str = "This publisher is not served yet: players get LL-HLS and HLS, edges get OVT.";
 const PERSISTENT: &str = "OvenMediaEngine does not act on it either; see Origins/Origin/Persistent.";
 const PRIVACY: &str = "The addresses of clients are not masked in the log: keep the log private.";
 const QUERY: &str = "No query is added to the URLs in playlists; players send their own.";
@@ -262,7 +261,7 @@ static BIND_PROVIDERS: &[Spec] = &[
 static BIND_PUBLISHERS: &[Spec] = &[
     item("OVT", &[Spec::new("Port", Shape::Port(&[Transport::Tcp, Transport::Srt])), workers()]),
     item("LLHLS", BIND_HTTP),
-    item("HLS", BIND_HTTP).idle(HLS_TS),
+    item("HLS", BIND_HTTP),
     item("Thumbnail", BIND_HTTP).idle(EGRESS),
     item("WebRTC", BIND_WEBRTC).idle(WEBRTC),
     item("SRT", BIND_SRT).idle(EGRESS),
@@ -709,7 +708,7 @@ static PUBLISHERS: &[Spec] = &[
     count("DelayBufferTimeMs").idle_unless("0", DELAY),
     item("OVT", &[max_connection()]),
     item("LLHLS", LLHLS),
-    item("HLS", HLS).idle(HLS_TS),
+    item("HLS", HLS),
     item(
         "WebRTC",
         &[
@@ -774,15 +773,16 @@ static LLHLS: &[Spec] = &[
 
 static HLS: &[Spec] = &[
     max_connection(),
-    flag("OriginMode"),
-    flag("ServerTimeBasedSegmentNumbering"),
-    count("SegmentCount"),
-    seconds("SegmentDuration", 1, 600_000),
+    flag("OriginMode").idle_unless("true", ORIGIN_MODE),
+    flag("ServerTimeBasedSegmentNumbering").idle_unless("true", NUMBERING),
+    // As for LL-HLS.
+    int("SegmentCount", 3, 1_000, ""),
+    seconds("SegmentDuration", 500, 600_000),
     item("CrossDomains", CROSS_DOMAINS),
-    item("DVR", DVR_CHILDREN),
-    item("Dumps", DUMPS_CHILDREN),
+    item("DVR", DVR_CHILDREN).idle_unless("false", DVR),
+    item("Dumps", DUMPS_CHILDREN).idle(DUMPS),
     item("CacheControl", CACHE_CONTROL),
-    item("DefaultQueryString", DEFAULT_QUERY),
+    item("DefaultQueryString", DEFAULT_QUERY).idle(QUERY),
     flag("CreateDefaultPlaylist"),
 ];
 

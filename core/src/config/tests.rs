@@ -307,8 +307,10 @@ fn the_redundancy_page_loads_with_warnings_for_what_is_not_served() {
     });
     let loaded = loaded(&text);
     let names: Vec<&str> = loaded.warnings.iter().filter_map(|it| it.path.rsplit('/').next()).collect();
-    assert_eq!(names, ["WebRTC", "RTSPPull", "SRT", "Schedule", "Multiplex", "HLS"]);
+    assert_eq!(names, ["WebRTC", "RTSPPull", "SRT", "Schedule", "Multiplex"]);
     let application = &loaded.config.vhosts[0].applications[0];
+    let hls = application.publishers.hls.as_ref().expect("HLS is there");
+    assert_eq!((hls.segment.as_secs(), hls.segment_count, hls.default_playlist), (4, 10, true));
     let rtmp = application.providers.rtmp.as_ref().expect("RTMP is there");
     assert_eq!(rtmp.timestamps, TimestampMode::SystemClock);
     assert_eq!(rtmp.silence.map(|it| it.as_millis()), Some(1_000));
@@ -605,6 +607,45 @@ fn entities_of_xml_and_cdata_are_text() {
     assert_eq!(config.name, "a&bA<c>");
 }
 
+#[test]
+fn a_port_may_be_that_of_hls_and_of_ll_hls_and_of_nothing_else() {
+    let with_hls = |port: &str| {
+        let text =
+            with_application("<Providers><OVT/></Providers><Publishers><OVT/><LLHLS/><HLS/></Publishers>");
+        text.replacen("</LLHLS>", &format!("</LLHLS><HLS><Port>{port}</Port></HLS>"), 1)
+    };
+    let listeners = |port: &str| loaded(&with_hls(port)).config.listeners;
+    assert_eq!((listeners("3333").llhls, listeners("3333").hls), (Some(3333), Some(3333)));
+    assert_eq!(listeners("3334").hls, Some(3334));
+    assert_eq!(said(&with_hls("3333")), [""; 0]);
+    assert!(only(&with_hls("9000")).contains("error: HLS and OVT cannot share a port."));
+}
+
+#[test]
+fn hls_has_what_ll_hls_has_without_parts() {
+    let text = with_application(
+        "<Publishers><OVT/><LLHLS/><HLS><OriginMode>true</OriginMode><SegmentCount>4</SegmentCount>\
+         <ServerTimeBasedSegmentNumbering>true</ServerTimeBasedSegmentNumbering>\
+         <SegmentDuration>1.5</SegmentDuration><CreateDefaultPlaylist>false</CreateDefaultPlaylist>\
+         <CrossDomains><Url>*</Url></CrossDomains>\
+         <CacheControl><SegmentMaxAge>60</SegmentMaxAge></CacheControl></HLS></Publishers>",
+    );
+    // The port of LL-HLS is enough: names tell the two apart.
+    let config = loaded(&text).config;
+    let expected = Hls {
+        segment: Duration::from_millis(1_500),
+        segment_count: 4,
+        default_playlist: false,
+        cross_domains: CrossDomains { urls: vec!["*".to_string()], headers: Vec::new() },
+        cache: CacheControl { segment: 60, ..CacheControl::default() },
+    };
+    assert_eq!(config.vhosts[0].applications[0].publishers.hls, Some(expected));
+    let chunks = "<Publishers><OVT/><LLHLS/><HLS><ChunkDuration>1</ChunkDuration></HLS></Publishers>";
+    assert!(only(&with_application(chunks)).contains("error: <ChunkDuration> is not an element of <HLS>."));
+    let few = "<Publishers><OVT/><LLHLS/><HLS><SegmentCount>2</SegmentCount></HLS></Publishers>";
+    assert!(only(&with_application(few)).contains("error: <SegmentCount> is 2, which is out of range."));
+}
+
 // --- What does not go together ---
 
 #[test]
@@ -632,6 +673,13 @@ fn services_need_a_port_and_an_application() {
                 "<Publishers><OVT><Port>9000</Port></OVT><LLHLS><Port>9000</Port></LLHLS></Publishers>",
             ),
             "3:54: error: LLHLS and OVT cannot share a port. The other one is at Server.xml:3:24; give each its own.",
+        ),
+        (
+            with_ports(
+                "<Publishers><OVT><Port>9000</Port></OVT><LLHLS><Port>3333</Port></LLHLS><HLS><Port>3333</Port></HLS></Publishers>",
+            ),
+            "3:84: warning: HLS has a port, but no application has Publishers/HLS. \
+             Nothing is served there; add <HLS/> to the <Publishers> of an application.",
         ),
         (
             with_ports(

@@ -9,7 +9,8 @@ use crate::media::aac::{AacConfig, AdtsFrame};
 use crate::media::h264::{self, AvcConfig, Sps};
 use crate::media::h265::{self, HevcConfig};
 use crate::media::{Codec, Kind, Packet, Timebase, Track, annexb};
-use crate::wire::fmp4::{self, Payload, SampleEntry};
+use crate::wire::fmp4::{self, Payload, Sample, SampleEntry};
+use crate::wire::mpegts::Coding;
 
 /// How a track's samples are coded, and the init section that says so.
 #[derive(Clone, Debug)]
@@ -123,7 +124,43 @@ impl Format {
         };
         (!units.is_empty()).then_some(Payload::NalUnits(units))
     }
+
+    /// How the track is coded in a transport stream.
+    pub(super) fn coding(&self) -> Coding {
+        match self.config {
+            Config::Avc(_) => Coding::H264,
+            Config::Hevc(_) => Coding::H265,
+            Config::Aac(..) => Coding::Aac,
+        }
+    }
+
+    /// A sample as a transport stream has it, in pieces: Annex B with a delimiter and, where decoding can start, all
+    /// parameter sets; or ADTS. `None` if that cannot say it.
+    pub(super) fn elementary(&self, sample: &Sample) -> Option<Vec<Bytes>> {
+        let before = match &self.config {
+            Config::Avc(avc) => {
+                let sets = avc.sps.iter().chain(&avc.pps).map(|set| &set[..]).filter(|_| sample.sync);
+                annexb::from_nal_units(core::iter::once(&AUD_H264[..]).chain(sets))
+            }
+            Config::Hevc(hevc) => {
+                let sets = hevc.parameter_sets().filter(|_| sample.sync);
+                annexb::from_nal_units(core::iter::once(&AUD_H265[..]).chain(sets))
+            }
+            Config::Aac(aac, _) => {
+                let Payload::Frame(raw) = &sample.payload else { return None };
+                return aac.adts(raw).ok().map(|frame| vec![frame]);
+            }
+        };
+        let Payload::NalUnits(units) = &sample.payload else { return None };
+        let units = units.iter().flat_map(|unit| [Bytes::from_static(START_CODE), unit.clone()]);
+        Some(core::iter::once(before).chain(units).collect())
+    }
 }
+
+/// Access-unit delimiters that allow for every kind of picture.
+const AUD_H264: [u8; 2] = [h264::NAL_AUD, 0xf0];
+const AUD_H265: [u8; 3] = [h265::NAL_AUD << 1, 1, 0x50];
+const START_CODE: &[u8] = &[0, 0, 0, 1];
 
 /// The timescale of a video track: 90000 if that says the timebase exactly, else the timebase's own.
 fn video_timescale(base: Timebase) -> u32 {

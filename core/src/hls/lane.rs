@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::convert::{self, Format};
 use super::grid::Grid;
 use super::names::TrackNames;
-use super::window::{Part, Window, micros};
+use super::window::{Media, Part, Window, micros};
 use crate::limits;
 use crate::media::aac::FRAME_SAMPLES;
 use crate::media::{Kind, Packet, Timebase, Timestamp, Track};
@@ -69,10 +69,20 @@ struct Pending {
     payload: Payload,
 }
 
+/// What the samples of a part become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carriage {
+    /// A movie fragment.
+    Fragments,
+    /// They stay samples, for who multiplexes them with those of other tracks.
+    Samples,
+}
+
 /// A track.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) track: Track,
+    carriage: Carriage,
     pub(super) names: TrackNames,
     pub(super) format: Option<Arc<Format>>,
     /// PART-TARGET; constant for the life of the lane.
@@ -104,9 +114,17 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(track: Track, names: TrackNames, target_us: i64, window: Window, leads: bool) -> Lane {
+    pub(super) fn new(
+        track: Track,
+        names: TrackNames,
+        carriage: Carriage,
+        target_us: i64,
+        window: Window,
+        leads: bool,
+    ) -> Lane {
         Lane {
             track,
+            carriage,
             names,
             format: None,
             target_us,
@@ -514,12 +532,18 @@ impl Lane {
         let Some((msn, part)) = self.window.current().map(|open| (open.msn, open.parts.len() as u32)) else {
             return;
         };
-        // Negative times never get here: packets before media time zero are not taken.
-        let decode_time = u64::try_from(self.open_at).unwrap_or(0);
-        let body = fmp4::part(fragment_sequence(msn, part), decode_time, &self.open);
         let independent = self.open[0].sync;
-        self.window.push(Part { duration: self.open_len, independent, body: Some(body) });
-        self.open.clear();
+        let media = match self.carriage {
+            Carriage::Fragments => {
+                // Negative times never get here: packets before media time zero are not taken.
+                let decode_time = u64::try_from(self.open_at).unwrap_or(0);
+                let body = fmp4::part(fragment_sequence(msn, part), decode_time, &self.open);
+                self.open.clear();
+                Media::Body(body)
+            }
+            Carriage::Samples => Media::Samples(self.open_at, core::mem::take(&mut self.open)),
+        };
+        self.window.push(Part { duration: self.open_len, independent, media: Some(media) });
         self.open_len = 0;
     }
 
@@ -587,7 +611,7 @@ impl Lane {
     }
 
     fn push_gap(&mut self, duration: i64) {
-        self.window.push(Part { duration, independent: false, body: None });
+        self.window.push(Part { duration, independent: false, media: None });
         self.position += duration;
     }
 }

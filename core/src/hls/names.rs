@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use crate::media::{Kind, TrackId};
+use crate::media::{Kind, Rendition, TrackId};
 
 /// OvenMediaEngine's stable key of a stream: MurmurHash64A of its name, in decimal (reference: LL-HLS section 7).
 pub(super) fn stream_key(stream: &str) -> String {
@@ -38,6 +38,23 @@ fn murmur_hash_64a(data: &[u8]) -> u64 {
     }
     hash = (hash ^ hash >> 47).wrapping_mul(MULTIPLIER);
     hash ^ hash >> 47
+}
+
+/// OvenMediaEngine's id of what a rendition is muxed of: the hash of its variants and index hints, in decimal (reference:
+/// LL-HLS section 1.2).
+pub(super) fn media_id(rendition: &Rendition) -> String {
+    let Rendition { video, video_index, audio, audio_index, .. } = rendition;
+    murmur_hash_64a(format!("{video}{video_index}_{audio}{audio_index}").as_bytes()).to_string()
+}
+
+/// The media playlist of a muxed rendition.
+pub(super) fn medialist(id: &str) -> impl fmt::Display {
+    format!("medialist_{id}_hls.m3u8")
+}
+
+/// A segment of a muxed rendition.
+pub(super) fn muxed_segment(id: &str, msn: u64) -> impl fmt::Display {
+    format!("seg_{id}_{msn}_hls.ts")
 }
 
 /// The names of one track's resources.

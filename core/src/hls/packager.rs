@@ -1,10 +1,7 @@
 //! The packager of one stream: packets in, answers out.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io::Write;
+use std::collections::VecDeque;
 
-use bytes::Bytes;
-use flate2::{Compression, GzBuilder};
 use http::StatusCode;
 
 use super::grid::GridAnchor;
@@ -12,13 +9,13 @@ use super::lane::Lane;
 use super::playlist::{self, Common};
 use super::request::{Request, TrackRef};
 use super::segmenter::Segmenter;
+use super::text::Texts;
 use crate::census::Census;
 use crate::config::LlHls;
 use crate::io::Body;
 use crate::limits;
 use crate::media::{Kind, Packet, Playlist, StreamInfo, TrackId};
 
-const MIME_PLAYLIST: &str = "application/vnd.apple.mpegurl";
 /// The name of the playlist that is there unless the configuration says no.
 const DEFAULT_PLAYLIST: &str = "llhls";
 
@@ -31,7 +28,7 @@ pub struct Packager {
     stream: String,
     playlists: Vec<Playlist>,
     events: VecDeque<PackagerEvent>,
-    cache: BTreeMap<Cached, Text>,
+    texts: Texts<Cached>,
 }
 
 /// Where the numbers of a stream begin. Under one name they only grow, whatever becomes of the stream: that is how
@@ -64,6 +61,11 @@ pub enum PackagerEvent {
         msn: u64,
         /// Its number in the segment.
         part: u32,
+    },
+    /// A segment of an HLS (version 3) stream can be asked for. Ask again for what waited for one.
+    SegmentReady {
+        /// Its media sequence number.
+        msn: u64,
     },
     /// The stream is not as it should be; said once per kind of trouble.
     Warning(String),
@@ -129,16 +131,23 @@ pub enum WaitFor {
     },
     /// The first part of every track (of a master playlist), or of the track.
     Started,
+    /// The next segment of an HLS (version 3) stream.
+    Muxed,
 }
 
 impl WaitFor {
     /// Whether it is worth asking again after this event.
     pub fn concerns(&self, event: &PackagerEvent) -> bool {
-        let PackagerEvent::PartReady { track: of, msn: at, part: newest } = event else { return false };
+        let (of, at, newest) = match event {
+            PackagerEvent::PartReady { track, msn, part } => (track, msn, part),
+            PackagerEvent::SegmentReady { .. } => return *self == WaitFor::Muxed,
+            PackagerEvent::Warning(_) => return false,
+        };
         match self {
             WaitFor::Part { track, msn, part } => of == track && (at, newest) >= (msn, part),
             WaitFor::Segment { track, msn } => of == track && at >= msn,
             WaitFor::Started => true,
+            WaitFor::Muxed => false,
         }
     }
 }
@@ -148,13 +157,6 @@ impl WaitFor {
 enum Cached {
     Master(String, bool),
     Media(TrackId, bool),
-}
-
-/// A rendered playlist.
-#[derive(Clone, Debug)]
-struct Text {
-    plain: Bytes,
-    gzip: Option<Bytes>,
 }
 
 impl Packager {
@@ -172,13 +174,13 @@ impl Packager {
         first: Numbers,
     ) -> Option<Packager> {
         Some(Packager {
-            segmenter: Segmenter::new(config, stream, info, anchor, first)?,
+            segmenter: Segmenter::new(config.into(), stream, info, anchor, first)?,
             config: config.clone(),
             app: app.into(),
             stream: stream.into(),
             playlists: info.playlists.clone(),
             events: VecDeque::new(),
-            cache: BTreeMap::new(),
+            texts: Texts::default(),
         })
     }
 
@@ -192,22 +194,20 @@ impl Packager {
     pub fn update(&mut self, info: &StreamInfo) {
         self.playlists.clone_from(&info.playlists);
         self.segmenter.update(info);
-        self.cache.clear();
+        self.texts.clear();
         self.collect();
     }
 
     /// The stream is over: what is left becomes parts, and the playlists get their end.
     pub fn finish(&mut self) {
         self.segmenter.finish();
-        self.cache.clear();
+        self.texts.clear();
         self.collect();
     }
 
     /// Adds what it holds to `census`.
     pub fn count(&self, census: &mut Census) {
-        let texts =
-            self.cache.values().map(|text| text.plain.len() + text.gzip.as_ref().map_or(0, Bytes::len));
-        census.window_bytes += self.segmenter.bytes() + texts.sum::<usize>();
+        census.window_bytes += self.segmenter.bytes() + self.texts.bytes();
         census.marks += self.segmenter.boundaries();
         census.outputs += self.events.len();
     }
@@ -291,7 +291,8 @@ impl Packager {
         if lane.window.hint() == Some((msn, part)) {
             return Answer::Wait(WaitFor::Part { track: of.track, msn, part });
         }
-        let body = lane.window.find(msn).and_then(|segment| segment.parts.get(part as usize)?.body.clone());
+        let body =
+            lane.window.find(msn).and_then(|segment| segment.parts.get(part as usize)?.body().cloned());
         body.map_or_else(not_found, |body| media(lane, CacheKind::Part, Body::from(body)))
     }
 
@@ -300,25 +301,13 @@ impl Packager {
         lanes.iter().find(|lane| lane.track.id == of.track && lane.track.kind == of.kind)
     }
 
-    /// A playlist from the cache, rendered and compressed if nobody asked for it since the last part.
+    /// A playlist, rendered anew if nobody asked for it since the last part.
     fn text(&mut self, what: Cached, cache: CacheKind, gzip: bool) -> Answer {
-        if !self.cache.contains_key(&what) {
-            let plain = Bytes::from(self.render(&what));
-            self.cache.insert(what.clone(), Text { plain, gzip: None });
+        if !self.texts.has(&what) {
+            let text = self.render(&what);
+            self.texts.insert(what.clone(), text);
         }
-        let Some(text) = self.cache.get_mut(&what) else { return not_found() };
-        let body = match gzip {
-            true => text.gzip.get_or_insert_with(|| compress(&text.plain)).clone(),
-            false => text.plain.clone(),
-        };
-        let response = Response {
-            status: StatusCode::OK,
-            content_type: MIME_PLAYLIST,
-            cache: Some(cache),
-            gzip,
-            body: Body::from(body),
-        };
-        Answer::Now(response)
+        self.texts.answer(&what, cache, gzip)
     }
 
     fn render(&self, what: &Cached) -> String {
@@ -365,7 +354,7 @@ impl Packager {
         for lane in self.segmenter.lanes_mut() {
             let track = lane.track.id;
             for (msn, part) in lane.window.take_ready() {
-                self.cache.clear();
+                self.texts.clear();
                 self.events.push_back(PackagerEvent::PartReady { track, msn, part });
             }
         }
@@ -425,7 +414,7 @@ fn media(lane: &Lane, cache: CacheKind, body: Body) -> Answer {
     Answer::Now(Response { status: StatusCode::OK, content_type, cache: Some(cache), gzip: false, body })
 }
 
-fn not_found() -> Answer {
+pub(super) fn not_found() -> Answer {
     error(StatusCode::NOT_FOUND)
 }
 
@@ -435,11 +424,4 @@ fn bad_request() -> Answer {
 
 fn error(status: StatusCode) -> Answer {
     Answer::Now(Response { status, content_type: "", cache: None, gzip: false, body: Body::default() })
-}
-
-/// The text in gzip, the same bytes for the same text everywhere.
-fn compress(text: &[u8]) -> Bytes {
-    let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::new(6));
-    let written = encoder.write_all(text).and_then(|()| encoder.finish());
-    Bytes::from(written.expect("writing to a Vec never fails"))
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::convert::{self, Format};
 use super::lane::Lane;
+use super::names;
 use super::window::{Segment, Window, micros};
-use crate::media::{Kind, Playlist, PlaylistOptions, Rendition};
+use crate::media::{Kind, Playlist, PlaylistOptions, Rendition, TrackId};
 
 /// Segments whose parts are listed: the newest ones.
 const SEGMENTS_WITH_PARTS: u64 = 3;
@@ -82,7 +83,7 @@ fn write_segment(out: &mut String, lane: &Lane, segment: &Segment, with_parts: b
     for (index, part) in segment.parts.iter().enumerate().filter(|_| with_parts) {
         let duration = Seconds(micros(part.duration, segment.format.timescale));
         let uri = lane.names.part(segment.msn, index as u32);
-        let attribute = match &part.body {
+        let attribute = match &part.media {
             None => ",GAP=YES",
             Some(_) if part.independent => ",INDEPENDENT=YES",
             Some(_) => "",
@@ -99,35 +100,87 @@ fn write_segment(out: &mut String, lane: &Lane, segment: &Segment, with_parts: b
     writeln!(out, "#EXTINF:{duration},\n{}", lane.names.segment(segment.msn))
 }
 
-/// The playlist that every stream has unless the configuration says no: the first video and the first audio
-/// variant (reference: LL-HLS section 2).
+/// The media playlist of a muxed rendition: what version 3 knows, and what it ignores and others do not.
+pub(super) fn medialist(id: &str, window: &Window, target_duration_s: i64) -> String {
+    let mut out = String::with_capacity(2_048);
+    write_medialist(&mut out, id, window, target_duration_s).expect("writing to a String never fails");
+    out
+}
+
+fn write_medialist(out: &mut String, id: &str, window: &Window, target_duration_s: i64) -> fmt::Result {
+    writeln!(out, "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{target_duration_s}")?;
+    let first = window.segments().next();
+    writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{}", first.map_or(0, |segment| segment.msn))?;
+    writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", window.discontinuity_sequence)?;
+    for segment in window.segments() {
+        if segment.discontinuity {
+            writeln!(out, "#EXT-X-DISCONTINUITY")?;
+        }
+        writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", Date(segment.date_us))?;
+        if segment.is_gap() {
+            writeln!(out, "#EXT-X-GAP")?;
+        }
+        let duration = Seconds(segment.duration_us());
+        writeln!(out, "#EXTINF:{duration},\n{}", names::muxed_segment(id, segment.msn))?;
+    }
+    if window.ended() { writeln!(out, "#EXT-X-ENDLIST") } else { Ok(()) }
+}
+
+/// A master playlist of muxed renditions: the tracks of each, its id and its segments.
+pub(super) fn muxed_master(variants: &[(Variant<'_>, &str, &Window)]) -> String {
+    let mut out = String::with_capacity(1_024);
+    write_muxed_master(&mut out, variants).expect("writing to a String never fails");
+    out
+}
+
+fn write_muxed_master(out: &mut String, variants: &[(Variant<'_>, &str, &Window)]) -> fmt::Result {
+    writeln!(out, "#EXTM3U\n#EXT-X-VERSION:3")?;
+    if variants.iter().all(|(.., window)| starts_independent(window)) {
+        writeln!(out, "#EXT-X-INDEPENDENT-SEGMENTS")?;
+    }
+    for (variant, id, window) in variants {
+        let average = window.average_bps().unwrap_or(UNKNOWN_BITRATE);
+        // The first segment of a stream may be too short to be a peak.
+        write_bandwidth(out, window.peak_bps.max(average), average)?;
+        write_formats(out, variant)?;
+        writeln!(out, "\n{}", names::medialist(id))?;
+    }
+    Ok(())
+}
+
+/// The playlist that every stream has unless the configuration says no (reference: LL-HLS section 2).
 pub(super) fn default_playlist(lanes: &[Lane]) -> Playlist {
-    let name = |kind| {
-        let lane = lanes.iter().find(|lane| lane.track.kind == kind);
-        lane.map_or(String::new(), |lane| lane.track.name.clone())
-    };
     Playlist {
         name: "llhls".into(),
         file_name: "llhls".into(),
         options: PlaylistOptions::default(),
-        renditions: vec![Rendition {
-            name: "default".into(),
-            video: name(Kind::Video),
-            audio: name(Kind::Audio),
-            video_index: -1,
-            audio_index: -1,
-        }],
+        renditions: vec![default_rendition(lanes)],
+    }
+}
+
+/// The first video and the first audio variant.
+pub(super) fn default_rendition(lanes: &[Lane]) -> Rendition {
+    let name = |kind| {
+        let lane = lanes.iter().find(|lane| lane.track.kind == kind);
+        lane.map_or(String::new(), |lane| lane.track.name.clone())
+    };
+    Rendition {
+        name: "default".into(),
+        video: name(Kind::Video),
+        audio: name(Kind::Audio),
+        video_index: -1,
+        audio_index: -1,
     }
 }
 
 /// A variant of a master playlist: at most one video track, and a group of audio tracks of one name.
-struct Variant<'a> {
+pub(super) struct Variant<'a> {
     video: Option<&'a Lane>,
     audio: Vec<&'a Lane>,
 }
 
 impl<'a> Variant<'a> {
-    fn of(rendition: &Rendition, lanes: &'a [Lane], any_name: bool) -> Option<Variant<'a>> {
+    pub(super) fn of(rendition: &Rendition, lanes: &'a [Lane], any_name: bool) -> Option<Variant<'a>> {
         let of_kind = |kind: Kind, name: &str| -> Vec<&'a Lane> {
             let named = |lane: &&Lane| lane.track.kind == kind && lane.track.name == name;
             if name.is_empty() && !any_name { Vec::new() } else { lanes.iter().filter(named).collect() }
@@ -139,6 +192,21 @@ impl<'a> Variant<'a> {
             audio = pick(&audio, rendition.audio_index).into_iter().collect();
         }
         (video.is_some() || !audio.is_empty()).then_some(Variant { video, audio })
+    }
+
+    /// The variant of these tracks, of which at most one is video.
+    pub(super) fn of_tracks(tracks: &[TrackId], lanes: &'a [Lane]) -> Option<Variant<'a>> {
+        let known = |kind| {
+            let is_meant = move |lane: &&Lane| lane.track.kind == kind && tracks.contains(&lane.track.id);
+            lanes.iter().filter(is_meant)
+        };
+        let variant = Variant { video: known(Kind::Video).next(), audio: known(Kind::Audio).collect() };
+        (variant.video.is_some() || !variant.audio.is_empty()).then_some(variant)
+    }
+
+    /// Its tracks, the video first.
+    pub(super) fn tracks(&self) -> Vec<TrackId> {
+        self.video.iter().chain(&self.audio).map(|lane| lane.track.id).collect()
     }
 
     /// The group of its audio, if that stands apart from the variant itself.
@@ -214,18 +282,31 @@ fn write_variant(out: &mut String, variant: &Variant<'_>, uri: impl Fn(&Lane) ->
     let audio = variant.audio.iter().filter(|lane| lane.track.id != main.track.id);
     let bandwidth = peak_bps(main) + audio.clone().map(|lane| peak_bps(lane)).max().unwrap_or(0);
     let average = average_bps(main) + audio.clone().map(|lane| average_bps(lane)).max().unwrap_or(0);
+    write_bandwidth(out, bandwidth, average)?;
+    write_formats(out, variant)?;
+    if let Some(group) = variant.audio_group() {
+        write!(out, ",AUDIO=\"{}\"", Quoted(group))?;
+    }
+    writeln!(out, "\n{}", uri(main))
+}
+
+fn write_bandwidth(out: &mut String, peak: u64, average: u64) -> fmt::Result {
     write!(
         out,
         "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={}",
-        if bandwidth == 0 { UNKNOWN_BITRATE } else { bandwidth },
+        if peak == 0 { UNKNOWN_BITRATE } else { peak },
         if average == 0 { UNKNOWN_BITRATE } else { average },
-    )?;
-    if let Some(format) = variant.video.and_then(|lane| lane.format.as_deref()) {
+    )
+}
+
+/// What is known of the pictures, and the codecs.
+fn write_formats(out: &mut String, variant: &Variant<'_>) -> fmt::Result {
+    if let Some((lane, format)) = variant.video.and_then(|lane| Some((lane, lane.format.as_deref()?))) {
         let (width, height) = format.size;
         if width > 0 && height > 0 {
             write!(out, ",RESOLUTION={width}x{height}")?;
         }
-        if let Some(rate) = convert::framerate(&main.track, Some(format)) {
+        if let Some(rate) = convert::framerate(&lane.track, Some(format)) {
             write!(out, ",FRAME-RATE={rate:.3}")?;
         }
     }
@@ -236,11 +317,7 @@ fn write_variant(out: &mut String, variant: &Variant<'_>, uri: impl Fn(&Lane) ->
             codecs.push(codec);
         }
     }
-    write!(out, ",CODECS=\"{}\"", codecs.join(","))?;
-    if let Some(group) = variant.audio_group() {
-        write!(out, ",AUDIO=\"{}\"", Quoted(group))?;
-    }
-    writeln!(out, "\n{}", uri(main))
+    write!(out, ",CODECS=\"{}\"", codecs.join(","))
 }
 
 fn starts_independent(window: &Window) -> bool {

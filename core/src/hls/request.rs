@@ -65,7 +65,7 @@ pub struct TrackRef {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RequestError {
     /// The file is none of this publisher's.
-    #[error("there is no file `{0}` in an LL-HLS stream")]
+    #[error("there is no file `{0}` in an HLS stream")]
     UnknownFile(String),
     /// A number in the file name or in the query is none, or too large.
     #[error("`{name}` has the value `{value}`, which is not a number in range")]
@@ -133,21 +133,21 @@ fn track_ref(track: &str, kind: &str, key: &str) -> Option<TrackRef> {
     Some(TrackRef { track: TrackId(digits(track)?), kind, key: key.into() })
 }
 
-fn number<T: core::str::FromStr>(name: &'static str, value: &str) -> Result<T, RequestError> {
+pub(super) fn number<T: core::str::FromStr>(name: &'static str, value: &str) -> Result<T, RequestError> {
     digits(value).ok_or_else(|| RequestError::BadNumber { name, value: value.chars().take(40).collect() })
 }
 
 /// A decimal number without sign or superfluous zeros, so that one thing has one name.
-fn digits<T: core::str::FromStr>(text: &str) -> Option<T> {
+pub(super) fn digits<T: core::str::FromStr>(text: &str) -> Option<T> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if plain { text.parse().ok() } else { None }
 }
 
 /// A query string, looked at where it lies.
-struct Query<'a>(&'a str);
+pub(super) struct Query<'a>(pub(super) &'a str);
 
 impl<'a> Query<'a> {
-    fn get(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
         self.0.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             (key == name).then_some(value)

@@ -18,13 +18,13 @@ use std::sync::Arc;
 
 use super::convert::{self, Format};
 use super::grid::{Grid, GridAnchor};
-use super::lane::{Lane, Plan};
+use super::lane::{Carriage, Lane, Plan};
 use super::names::{self, TrackNames};
 use super::packager::Numbers;
 use super::window::Window;
-use crate::config::LlHls;
+use crate::config::{Hls, LlHls};
 use crate::limits;
-use crate::media::{Codec, Kind, Packet, StreamInfo, Timestamp, Track};
+use crate::media::{Codec, Kind, Packet, StreamInfo, Timestamp, Track, TrackId};
 
 /// A stream on its way into segments.
 #[derive(Debug)]
@@ -49,6 +49,32 @@ pub(super) struct Segmenter {
     ended: bool,
 }
 
+/// How a stream is to be cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    chunk: Duration,
+    segment: Duration,
+    count: usize,
+    carriage: Carriage,
+}
+
+impl From<&LlHls> for Cut {
+    fn from(config: &LlHls) -> Cut {
+        let LlHls { chunk, segment, segment_count: count, .. } = *config;
+        Cut { chunk, segment, count, carriage: Carriage::Fragments }
+    }
+}
+
+impl From<&Hls> for Cut {
+    fn from(config: &Hls) -> Cut {
+        let Hls { segment, segment_count: count, .. } = *config;
+        Cut { chunk: UNSEEN_CHUNK, segment, count, carriage: Carriage::Samples }
+    }
+}
+
+/// The parts of segments that are only seen whole. A frame that is longer than this is followed by a hole.
+const UNSEEN_CHUNK: Duration = Duration::from_secs(1);
+
 /// The lengths that rule a stream.
 #[derive(Clone, Copy, Debug)]
 struct Timing {
@@ -56,6 +82,7 @@ struct Timing {
     segment_us: i64,
     target_s: i64,
     count: usize,
+    carriage: Carriage,
 }
 
 /// TARGETDURATION for a segment duration, in seconds: rounded to the nearest, at least 1.
@@ -65,15 +92,15 @@ pub(super) fn target_duration_s(segment: Duration) -> i64 {
 }
 
 impl Segmenter {
-    /// A segmenter for the tracks of `info` that LL-HLS can carry; `None` if there are none.
+    /// A segmenter for the tracks of `info` that HLS can carry; `None` if there are none.
     pub(super) fn new(
-        config: &LlHls,
+        cut: Cut,
         stream: &str,
         info: &StreamInfo,
         anchor: GridAnchor,
         first: Numbers,
     ) -> Option<Segmenter> {
-        let segment = config.segment.clamp(Duration::from_millis(200), Duration::from_secs(60));
+        let segment = cut.segment.clamp(Duration::from_millis(200), Duration::from_secs(60));
         let target_s = target_duration_s(segment);
         let plan = Plan {
             grid: Grid::new(anchor, segment),
@@ -93,10 +120,11 @@ impl Segmenter {
             lanes: Vec::new(),
             plan,
             config: Timing {
-                chunk: config.chunk.clamp(Duration::from_millis(20), segment),
+                chunk: cut.chunk.clamp(Duration::from_millis(20), segment),
                 segment_us: i64::try_from(segment.as_micros()).unwrap_or(i64::MAX),
                 target_s,
-                count: config.segment_count.clamp(3, 10_000),
+                count: cut.count.clamp(3, 10_000),
+                carriage: cut.carriage,
             },
             stream_key: names::stream_key(stream),
             first,
@@ -153,19 +181,32 @@ impl Segmenter {
         if self.ended {
             return;
         }
-        let tracks = packaged_tracks(info);
-        let same = tracks.len() == self.lanes.len()
-            && tracks.iter().zip(&self.lanes).all(|(new, lane)| new.same_format(&lane.track));
-        if !same {
+        if !self.has_tracks_of(info) {
             self.end_epoch(true);
             self.gone_msn = self.newest_msn();
             self.first.discontinuity = self.discontinuities();
             self.set_tracks(info);
             return;
         }
-        for (lane, track) in self.lanes.iter_mut().zip(tracks) {
+        for (lane, track) in self.lanes.iter_mut().zip(packaged_tracks(info)) {
             lane.track.clone_from(track);
         }
+    }
+
+    /// Whether `info` describes the tracks that there are, in their formats.
+    pub(super) fn has_tracks_of(&self, info: &StreamInfo) -> bool {
+        let tracks = packaged_tracks(info);
+        tracks.len() == self.lanes.len()
+            && tracks.iter().zip(&self.lanes).all(|(new, lane)| new.same_format(&lane.track))
+    }
+
+    /// Whether the leading track has begun: before that, and after the end of an epoch, no segment is under way.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// The stream is over: what is left becomes parts, and the playlists end.
@@ -182,6 +223,10 @@ impl Segmenter {
 
     pub(super) fn lanes(&self) -> &[Lane] {
         &self.lanes
+    }
+
+    pub(super) fn lane(&self, track: TrackId) -> Option<&Lane> {
+        self.lanes.iter().find(|lane| lane.track.id == track)
     }
 
     pub(super) fn lanes_mut(&mut self) -> &mut [Lane] {
@@ -224,7 +269,7 @@ impl Segmenter {
                     let window = Window::new(self.config.count, self.config.target_s * 1_000_000);
                     let key = self.stream_key.clone();
                     let names = TrackNames { track: track.id, kind: track.kind, key };
-                    Lane::new(track.clone(), names, target_us, window, index == 0)
+                    Lane::new(track.clone(), names, self.config.carriage, target_us, window, index == 0)
                 }
             };
             self.lanes.push(lane.with_format(format));
@@ -268,8 +313,9 @@ impl Segmenter {
         }
     }
 
-    /// Ends the epoch. The next one follows a discontinuity if the timeline or a format `breaks`.
-    fn end_epoch(&mut self, breaks: bool) {
+    /// Brings everything that is under way to its end. The next epoch follows a discontinuity if the timeline or a format
+    /// `breaks`.
+    pub(super) fn end_epoch(&mut self, breaks: bool) {
         self.plan.ending = true;
         self.drain(true);
         for lane in &mut self.lanes {

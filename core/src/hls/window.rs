@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::convert::Format;
 use crate::limits;
+use crate::wire::fmp4::Sample;
 
 /// A part, or a hole of its length.
 #[derive(Clone, Debug)]
@@ -18,8 +19,36 @@ pub(super) struct Part {
     pub(super) duration: i64,
     /// Whether decoding can start with it.
     pub(super) independent: bool,
-    /// The movie fragment; `None` is a gap.
-    pub(super) body: Option<Bytes>,
+    /// What it holds; `None` is a gap.
+    pub(super) media: Option<Media>,
+}
+
+impl Part {
+    /// What can be downloaded of it.
+    pub(super) fn body(&self) -> Option<&Bytes> {
+        match &self.media {
+            Some(Media::Body(body)) => Some(body),
+            Some(Media::Samples(..)) | None => None,
+        }
+    }
+}
+
+/// What a part holds.
+#[derive(Clone, Debug)]
+pub(super) enum Media {
+    /// Bytes to download: a movie fragment, or transport stream packets.
+    Body(Bytes),
+    /// Samples that are to be multiplexed, and when the first of them is decoded, in ticks.
+    Samples(i64, Vec<Sample>),
+}
+
+impl Media {
+    fn len(&self) -> usize {
+        match self {
+            Media::Body(body) => body.len(),
+            Media::Samples(_, samples) => samples.iter().map(|sample| sample.payload.len()).sum(),
+        }
+    }
 }
 
 /// A segment: open until it is complete.
@@ -50,16 +79,16 @@ impl Segment {
 
     /// Whether nothing of it can be downloaded.
     pub(super) fn is_gap(&self) -> bool {
-        self.parts.iter().all(|part| part.body.is_none())
+        self.parts.iter().all(|part| part.media.is_none())
     }
 
     /// The pieces of its body, in order.
     pub(super) fn body(&self) -> Vec<Bytes> {
-        self.parts.iter().filter_map(|part| part.body.clone()).collect()
+        self.parts.iter().filter_map(|part| part.body().cloned()).collect()
     }
 
     fn bytes(&self) -> usize {
-        self.parts.iter().filter_map(|part| part.body.as_ref()).map(Bytes::len).sum()
+        self.parts.iter().filter_map(|part| part.media.as_ref()).map(Media::len).sum()
     }
 }
 
@@ -114,7 +143,7 @@ impl Window {
     pub(super) fn pad(&mut self, msn: u64, start: i64, date_us: i64, format: Arc<Format>, duration: i64) {
         let broken = core::mem::take(&mut self.broken);
         self.open(msn, start, date_us, format);
-        self.push(Part { duration, independent: false, body: None });
+        self.push(Part { duration, independent: false, media: None });
         self.complete();
         self.broken = broken;
     }
@@ -141,6 +170,25 @@ impl Window {
         if self.ready.last() != Some(&ready) {
             self.ready.push(ready);
         }
+    }
+
+    /// Whether segment `msn` is complete, or a later one is there: nothing will be added to it.
+    pub(super) fn is_past(&self, msn: u64) -> bool {
+        self.listed.back().is_some_and(|last| last.msn > msn || (last.msn == msn && last.complete))
+    }
+
+    /// Lets go of what the segments up to `msn` hold.
+    pub(super) fn release(&mut self, msn: u64) {
+        let segments = self.retired.iter_mut().chain(&mut self.listed);
+        for part in segments.take_while(|segment| segment.msn <= msn).flat_map(|segment| &mut segment.parts) {
+            part.media = None;
+        }
+    }
+
+    /// How many discontinuities there were before the media of segment `msn`, which is listed.
+    pub(super) fn discontinuities_until(&self, msn: u64) -> u64 {
+        let until = self.listed.iter().take_while(|segment| segment.msn <= msn);
+        self.discontinuity_sequence + until.filter(|segment| segment.discontinuity).count() as u64
     }
 
     /// How many discontinuities there were before the next segment.

@@ -43,8 +43,8 @@ impl Stream {
         census.held_describes += self.describes.len();
         census.waiting_requests += self.waiting.entries();
         census.history_bytes += self.channel.bytes();
-        if let Some(packager) = self.packager() {
-            packager.count(census);
+        if let Some(outputs) = self.outputs() {
+            outputs.count(census);
         }
         if let Source::Pull(pull) = &self.source {
             pull.count(census);

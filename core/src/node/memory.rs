@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::event::StreamKey;
-use crate::hls::Numbers;
+use crate::hls::FirstNumbers;
 use crate::limits::{ABSENT_MEMORY, ABSENT_STREAMS_MAX, ENDED_STREAMS_MAX};
 use crate::pull::Over;
 use crate::time::Time;
@@ -56,12 +56,12 @@ impl Absent {
 /// nor to other times.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
-    next: BTreeMap<StreamKey, Numbers>,
+    next: BTreeMap<StreamKey, FirstNumbers>,
     order: VecDeque<StreamKey>,
 }
 
 impl Ended {
-    pub(super) fn remember(&mut self, key: StreamKey, next: Numbers) {
+    pub(super) fn remember(&mut self, key: StreamKey, next: FirstNumbers) {
         if self.next.insert(key.clone(), next).is_some() {
             return;
         }
@@ -79,7 +79,7 @@ impl Ended {
     }
 
     /// Where the numbers of a new stream of this name begin at least.
-    pub(super) fn first_numbers(&self, key: &StreamKey) -> Numbers {
+    pub(super) fn first_numbers(&self, key: &StreamKey) -> FirstNumbers {
         self.next.get(key).copied().unwrap_or_default()
     }
 }
@@ -87,6 +87,7 @@ impl Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hls::Numbers;
 
     fn key(n: usize) -> StreamKey {
         StreamKey { vhost: "v".to_owned(), app: "a".to_owned(), stream: n.to_string() }
@@ -124,11 +125,14 @@ mod tests {
                 && absent.get(Time::ZERO, &key(ABSENT_STREAMS_MAX)).is_some()
         );
         let mut ended = Ended::default();
-        let numbers = |msn| Numbers { msn, discontinuity: 2 * msn };
+        let numbers = |msn| FirstNumbers {
+            ll_hls: Numbers { msn, discontinuity: 2 * msn },
+            hls: Numbers { msn: 3 * msn, discontinuity: msn },
+        };
         (0..=ENDED_STREAMS_MAX).for_each(|n| ended.remember(key(n), numbers(7)));
         ended.remember(key(ENDED_STREAMS_MAX), numbers(9));
         assert_eq!((ended.next.len(), ended.order.len()), (ENDED_STREAMS_MAX, ENDED_STREAMS_MAX));
         let first = |n| ended.first_numbers(&key(n));
-        assert_eq!((first(0), first(ENDED_STREAMS_MAX)), (Numbers::default(), numbers(9)));
+        assert_eq!((first(0), first(ENDED_STREAMS_MAX)), (FirstNumbers::default(), numbers(9)));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::config::{Application, TimestampMode};
 use crate::event::{Event, StreamKey};
-use crate::hls::{GridAnchor, Numbers, Packager, PackagerEvent};
+use crate::hls::{FirstNumbers, GridAnchor, Numbers, Outputs, Packager, PackagerEvent, TsPackager, Wanted};
 use crate::io::{Close, ConnId, Output};
 use crate::limits::{FROZEN_AFTER, HELD_DESCRIBES_MAX, UNUSED_MIN};
 use crate::media::{self, Kind, Packet, StreamInfo, Timestamp};
@@ -43,6 +43,8 @@ pub(super) struct Stream {
     last_packet: Time,
     /// When a part last became ready.
     pub(super) last_part: Time,
+    /// When a muxed segment last became ready.
+    last_muxed: Time,
     /// What was told of whether it is the same on every server; nothing of one that cannot be.
     told_shared: Option<Option<String>>,
 }
@@ -69,7 +71,7 @@ pub(super) enum Packaging {
     /// Its first packet has not come.
     NotYet,
     /// It can.
-    Packager(Box<Packager>),
+    Outputs(Box<Outputs>),
     /// It cannot: none of its tracks can be packaged.
     Never,
 }
@@ -98,13 +100,23 @@ impl Stream {
             last_used: now.mono,
             last_packet: now.mono,
             last_part: now.mono,
+            last_muxed: now.mono,
             told_shared: None,
         }
     }
 
-    /// Whether its newest part is so old that a playlist would be a lie.
-    pub(super) fn is_frozen(&self, now: Time) -> bool {
-        self.packager().is_some() && now.since(self.last_part) > self.patience()
+    /// Whether what it has of `wanted` is so old that a playlist would be a lie.
+    pub(super) fn is_frozen(&self, now: Time, wanted: &Wanted) -> bool {
+        if self.outputs().is_none() {
+            return false;
+        }
+        match (wanted, &self.app.publishers.hls) {
+            (Wanted::Hls(_), Some(hls)) => {
+                let late = now.since(self.last_muxed) > self.patience() + 3 * hls.segment;
+                late || now.since(self.last_packet) > self.patience()
+            }
+            _ => now.since(self.last_part) > self.patience(),
+        }
     }
 
     /// How it stands.
@@ -144,16 +156,16 @@ impl Stream {
         }
     }
 
-    pub(super) fn packager(&self) -> Option<&Packager> {
+    pub(super) fn outputs(&self) -> Option<&Outputs> {
         match &self.packaging {
-            Packaging::Packager(packager) => Some(packager),
+            Packaging::Outputs(outputs) => Some(outputs),
             Packaging::Never | Packaging::NotYet => None,
         }
     }
 
-    pub(super) fn packager_mut(&mut self) -> Option<&mut Packager> {
+    pub(super) fn outputs_mut(&mut self) -> Option<&mut Outputs> {
         match &mut self.packaging {
-            Packaging::Packager(packager) => Some(packager),
+            Packaging::Outputs(outputs) => Some(outputs),
             Packaging::Never | Packaging::NotYet => None,
         }
     }
@@ -169,29 +181,44 @@ impl Stream {
                 self.packaging = Packaging::NotYet;
             }
         }
-        if let Some(packager) = self.packager_mut() {
-            packager.update(&info);
+        if let Some(outputs) = self.outputs_mut() {
+            outputs.update(&info);
         }
         self.info = Some(info);
-        (self.last_part, self.last_packet) = (now.mono, now.mono);
+        (self.last_part, self.last_packet, self.last_muxed) = (now.mono, now.mono, now.mono);
         is_new
     }
 
-    /// Makes the packager when the first packet says where the stream's timeline is. Segments lie on a grid: that of
-    /// the timestamps themselves where they mean something, else one that is anchored to the wall clock.
-    fn begin_packaging(&mut self, now: Now, numbers: Numbers, first: &Packet) {
-        let (Some(config), Some(info)) = (&self.app.publishers.llhls, &self.info) else { return };
-        let (anchor, numbers) = match self.timestamps() {
+    /// Makes the packagers when the first packet says where the stream's timeline is.
+    fn begin_packaging(&mut self, now: Now, numbers: FirstNumbers, first: &Packet) {
+        let Some(info) = &self.info else { return };
+        let publishers = &self.app.publishers;
+        if publishers.llhls.is_none() && publishers.hls.is_none() {
+            return;
+        }
+        let ll_hls = publishers.llhls.as_ref().and_then(|config| {
+            let (anchor, numbers) = self.grid(now, numbers.ll_hls, first, config.segment);
+            Packager::new(config, &self.key.app, &self.key.stream, info, anchor, numbers)
+        });
+        let hls = publishers.hls.as_ref().and_then(|config| {
+            let (anchor, numbers) = self.grid(now, numbers.hls, first, config.segment);
+            TsPackager::new(config, &self.key.stream, info, anchor, numbers)
+        });
+        let outputs = Outputs::new(ll_hls, hls);
+        self.packaging = outputs.map_or(Packaging::Never, |outputs| Packaging::Outputs(Box::new(outputs)));
+    }
+
+    /// Segments lie on a grid: that of the timestamps themselves where they mean something, else one that is anchored to
+    /// the wall clock.
+    fn grid(&self, now: Now, numbers: Numbers, first: &Packet, segment: Duration) -> (GridAnchor, Numbers) {
+        match self.timestamps() {
             TimestampMode::Original | TimestampMode::SystemClock => (GridAnchor::of_timestamps(), numbers),
             TimestampMode::ZeroBased => {
                 let anchor = GridAnchor::new(now.wall, self.live.unwrap_or(first.dts));
                 let early = first.dts.plus_micros(FIRST_SEGMENT_US);
-                (anchor.with_line_at(early, config.segment), numbers.max(fresh_numbers(now)))
+                (anchor.with_line_at(early, segment), numbers.max(fresh_numbers(now)))
             }
-        };
-        let packager = Packager::new(config, &self.key.app, &self.key.stream, info, anchor, numbers);
-        self.packaging =
-            packager.map_or(Packaging::Never, |packager| Packaging::Packager(Box::new(packager)));
+        }
     }
 
     fn timestamps(&self) -> TimestampMode {
@@ -299,8 +326,8 @@ impl Node {
         match &mut stream.packaging {
             Packaging::Never => self.refuse_viewers_of(id),
             Packaging::NotYet => {}
-            Packaging::Packager(packager) => {
-                packager.push(packet);
+            Packaging::Outputs(outputs) => {
+                outputs.push(packet);
                 self.packager_events(now, id);
             }
         }
@@ -321,8 +348,8 @@ impl Node {
             .filter(|track| track.id == changed.id)
             .for_each(|track| *track = changed.clone());
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if let Some(packager) = stream.packager_mut() {
-            packager.update(&info);
+        if let Some(outputs) = stream.outputs_mut() {
+            outputs.update(&info);
         }
         // OVT clients see the new parameter sets in the same key frame.
         stream.info = Some(info);
@@ -333,7 +360,7 @@ impl Node {
     pub(super) fn packager_events(&mut self, now: Now, id: StreamId) {
         loop {
             let Some(stream) = self.streams.get_mut(&id) else { return };
-            let Some(event) = stream.packager_mut().and_then(Packager::poll) else { return };
+            let Some(event) = stream.outputs_mut().and_then(Outputs::poll) else { return };
             let key = stream.key.clone();
             match event {
                 PackagerEvent::PartReady { track, msn, part } => {
@@ -343,6 +370,11 @@ impl Node {
                         self.tell_whether_shared(id);
                     }
                     self.answer_waiting(now, id, track, msn, part);
+                }
+                PackagerEvent::SegmentReady { .. } => {
+                    stream.last_muxed = now.mono;
+                    self.tell_whether_shared(id);
+                    self.answer_muxed(now, id);
                 }
                 PackagerEvent::Warning(what) => self.event(Event::StreamWarning { key, what }),
             }
@@ -355,7 +387,7 @@ impl Node {
             Source::Publisher(conn) => self.publisher_doubt(*conn),
             Source::Pull(pull) => pull.doubt(),
         };
-        let moved = stream.packager().is_some_and(|packager| !packager.is_interchangeable());
+        let moved = stream.outputs().is_some_and(|outputs| !outputs.is_interchangeable());
         match doubt {
             Some(doubt) => Some(doubt.to_string()),
             None => moved.then(|| Doubt::SetBack.to_string()),
@@ -382,7 +414,7 @@ impl Node {
         self.names.remove(&stream.key);
         self.starting.remove(&id);
         self.timers.remove(Child::Stream(id));
-        if let Some(next) = stream.packager().and_then(Packager::next_numbers) {
+        if let Some(next) = stream.outputs().and_then(Outputs::next_numbers) {
             self.ended.remember(stream.key.clone(), next);
         }
         for conn in core::mem::take(&mut stream.clients) {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Api, Application, Listeners, LlHls, OriginMapStore, OvtProvider, Providers, Publishers, RedisServer,
+    Api, Application, Hls, Listeners, LlHls, OriginMapStore, OvtProvider, Providers, Publishers, RedisServer,
     RedisServers, RtmpProvider, Secret, StorePlace, TimestampMode, VirtualHost,
 };
 use crate::io::{AskId, Endpoint, StoreId};
@@ -30,7 +30,7 @@ fn application(name: &str, block_duplicate: bool) -> Application {
     Application {
         name: name.to_owned(),
         providers: Providers { ovt: Some(OvtProvider::default()), rtmp: Some(rtmp) },
-        publishers: Publishers { ovt: true, llhls: Some(LlHls::default()) },
+        publishers: Publishers { ovt: true, llhls: Some(LlHls::default()), hls: None },
         track_names: (None, None),
         playlists: Vec::new(),
     }
@@ -796,9 +796,9 @@ fn a_stream_that_comes_back_has_other_numbers_also_after_a_restart() {
     let publish = |bench: &mut Bench| {
         let mut encoder = Encoder::new(bench, "stream");
         encoder.publish(bench, 2_500, 0);
-        let next = bench.node.streams.values().find_map(|stream| stream.packager()?.next_numbers());
+        let next = bench.node.streams.values().find_map(|stream| stream.outputs()?.next_numbers());
         bench.tell(Input::Closed { conn: encoder.conn, reason: CloseReason::Reset });
-        next.expect("there are segments")
+        next.expect("there are segments").ll_hls
     };
     let mut bench = Bench::new(origin(true));
     let first = publish(&mut bench);
@@ -822,6 +822,106 @@ fn a_stream_of_sound_alone_is_a_stream() {
     encoder.publish(&mut bench, 5_000, 0);
     assert_eq!(bench.status(waiting), Some(200));
     assert!(Edge::new(&mut bench, URL).media() > 10);
+}
+
+/// The same server with HLS of segments of 2 s, and with LL-HLS or without.
+fn with_hls(mut config: Config, ll_hls: bool) -> Config {
+    let hls = Hls { segment: Duration::from_secs(2), ..Hls::default() };
+    for application in &mut config.vhosts[0].applications {
+        application.publishers.hls = Some(hls.clone());
+        application.publishers.llhls = ll_hls.then(LlHls::default);
+    }
+    config
+}
+
+impl Bench {
+    /// What is at `path`, if it is there at once.
+    fn fetch(&mut self, path: &str) -> (Option<u16>, String) {
+        let id = self.get(path);
+        (self.status(id), self.bodies.get(&id).cloned().unwrap_or_default())
+    }
+
+    /// The first line of a playlist that names a file.
+    fn first_of(&mut self, path: &str) -> String {
+        let (_, text) = self.fetch(path);
+        text.lines().find(|line| !line.starts_with('#')).expect(path).to_owned()
+    }
+}
+
+#[test]
+fn players_of_hls_are_served_beside_those_of_ll_hls() {
+    let mut bench = Bench::new(with_hls(origin(true), true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    let early = ["ts:playlist.m3u8", "ts:master.m3u8", "playlist.m3u8?format=ts", "llhls.m3u8"];
+    let waiting = early.map(|file| bench.get(&format!("/app/stream/{file}")));
+    encoder.publish(&mut bench, 7_000, 0);
+    for (id, file) in waiting.into_iter().zip(early) {
+        assert_eq!(bench.status(id), Some(200), "{file}");
+    }
+    let list = bench.first_of("/app/stream/ts:playlist.m3u8");
+    let segment = bench.first_of(&format!("/app/stream/{list}"));
+    assert!(segment.ends_with("_hls.ts"), "{segment}");
+    assert_eq!(bench.fetch(&format!("/app/stream/{segment}")).0, Some(200));
+    assert_eq!(bench.fetch("/app/stream/ts:absent.m3u8").0, Some(404));
+    assert_eq!(bench.fetch("/app/stream/seg_1_2_hls.ts").0, Some(404));
+    assert_eq!(bench.fetch("/app/stream/seg_1_x_hls.ts").0, Some(400));
+    bench.run(limits::FROZEN_AFTER.as_millis() as u64 + 100);
+    assert_eq!(bench.fetch(&format!("/app/stream/{list}")).0, Some(503), "what stands still is not live");
+    assert_eq!(bench.fetch(&format!("/app/stream/{segment}")).0, Some(200));
+    bench.tell(Input::Closed { conn: encoder.conn, reason: CloseReason::Reset });
+    assert_eq!(bench.fetch(&format!("/app/stream/{list}")).0, Some(404));
+    bench.demand_empty();
+}
+
+#[test]
+fn hls_alone_is_enough() {
+    let mut bench = Bench::new(with_hls(origin(true), false));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    let waiting = bench.get("/app/stream/ts:playlist.m3u8");
+    encoder.publish(&mut bench, 20_000, 0);
+    assert_eq!(bench.status(waiting), Some(200));
+    assert_eq!(bench.fetch("/app/stream/ts:playlist.m3u8").0, Some(200), "it does not stand still");
+    assert_eq!(bench.fetch("/app/stream/llhls.m3u8").0, Some(404));
+}
+
+#[test]
+fn an_edge_serves_hls_of_what_it_pulls() {
+    let edge = config(vec![application("app", true)], vec![rule("/app/", &["a:9000/app/"])]);
+    let origin = Config { name: "a".to_owned(), ..origin(true) };
+    let mut nodes = [("a", Bench::new(origin)), ("edge", Bench::new(with_hls(edge, false)))];
+    let mut encoder = Encoder::new(&mut nodes[0].1, "stream");
+    encoder.publish(&mut nodes[0].1, 2_000, 0);
+    assert_eq!(
+        nodes[1].1.fetch("/app/stream/seg_1_2_hls.ts").0,
+        Some(404),
+        "nothing is pulled for a segment"
+    );
+    let waiting = nodes[1].1.get("/app/stream/ts:playlist.m3u8");
+    for half_seconds in 4..16 {
+        connect(&mut nodes);
+        encoder.publish(&mut nodes[0].1, 500, half_seconds * 500);
+        nodes[1].1.run(500);
+        connect(&mut nodes);
+    }
+    let bench = &mut nodes[1].1;
+    assert_eq!(bench.status(waiting), Some(200));
+    let list = bench.first_of("/app/stream/ts:playlist.m3u8");
+    let segment = bench.first_of(&format!("/app/stream/{list}"));
+    assert_eq!(bench.fetch(&format!("/app/stream/{segment}")).0, Some(200));
+}
+
+#[test]
+fn where_no_hls_is_published_nothing_is_kept_for_it() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    encoder.publish(&mut bench, 5_000, 0);
+    let names = ["ts:playlist.m3u8", "playlist.m3u8?format=ts", "medialist_1_hls.m3u8", "seg_1_2_hls.ts"];
+    assert_eq!(names.map(|name| bench.fetch(&format!("/app/stream/{name}")).0), [Some(404); 4]);
+    let plain = bench.node.census().window_bytes;
+    let mut both = Bench::new(with_hls(origin(true), true));
+    let mut encoder = Encoder::new(&mut both, "stream");
+    encoder.publish(&mut both, 5_000, 0);
+    assert!(both.node.census().window_bytes > plain * 3 / 2);
 }
 
 #[test]

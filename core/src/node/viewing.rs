@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 
-use crate::config::{CacheControl, CrossDomains, LlHls};
+use crate::config::{CacheControl, CrossDomains, Publishers};
 use crate::event::StreamKey;
-use crate::hls::{self, Answer, CacheKind, WaitFor};
+use crate::hls::{self, Answer, CacheKind, WaitFor, Wanted};
 use crate::io::{Body, Output, RequestId};
 use crate::limits::{NODE_WAITING_REQUESTS_MAX, START_TIMEOUT, WAITING_REQUESTS_MAX};
 use crate::media::TrackId;
@@ -27,7 +27,7 @@ use super::{Child, Node};
 /// A request, as far as its answer needs it.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
-    request: hls::Request,
+    wanted: Wanted,
     origin: Option<HeaderValue>,
     gzip: bool,
 }
@@ -53,11 +53,15 @@ impl Node {
         if let Some(response) = self.health(request) {
             return self.respond(id, response);
         }
-        let Some((key, llhls, file)) = self.locate(request) else {
+        let Some((key, publishers, file)) = self.locate(request) else {
             return self.refuse(id, &CrossDomains::default(), None, Failure::NotFound);
         };
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let cross = &llhls.cross_domains;
+        let parsed = Wanted::parse(&publishers, &file, request.uri().query());
+        let cross = match &parsed {
+            Ok(wanted) => cross_domains(&publishers, wanted),
+            Err(_) => any_cross_domains(&publishers),
+        };
         match *request.method() {
             Method::GET | Method::HEAD => {}
             Method::OPTIONS => return self.preflight(id, cross, origin.as_ref(), request),
@@ -71,15 +75,15 @@ impl Node {
         if self.closing {
             return self.refuse(id, cross, origin.as_ref(), Failure::Stopping);
         }
-        let parsed = match hls::Request::parse(&file, request.uri().query()) {
-            Ok(parsed) => parsed,
+        let wanted = match parsed {
+            Ok(wanted) => wanted,
             Err(error) => {
                 let mut response = text(error.status(), &format!("{error}\n"));
                 allow_origin(response.headers_mut(), cross, origin.as_ref());
                 return self.respond(id, response);
             }
         };
-        let asked = Asked { request: parsed, gzip: accepts_gzip(request), origin };
+        let asked = Asked { wanted, gzip: accepts_gzip(request), origin };
         self.view(now, id, key, asked, request.uri().query(), cross);
     }
 
@@ -99,12 +103,21 @@ impl Node {
         }
     }
 
+    /// A muxed segment is there: those who waited for one are answered.
+    pub(super) fn answer_muxed(&mut self, now: Now, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        for (request, asked, until) in stream.waiting.take_muxed() {
+            self.parked.remove(&request);
+            self.answer(now, request, id, asked, Some(until));
+        }
+    }
+
     /// Requests whose deadline has come get an error instead of waiting on.
     pub(super) fn answer_overdue(&mut self, now: Now, id: StreamId) {
         loop {
             let Some(stream) = self.streams.get_mut(&id) else { return };
             let Some((request, asked)) = stream.waiting.pop_due(now.mono) else { return };
-            let cross = cross_domains(stream);
+            let cross = cross_domains(&stream.app.publishers, &asked.wanted).clone();
             self.parked.remove(&request);
             self.refuse(request, &cross, asked.origin.as_ref(), Failure::Frozen);
         }
@@ -112,9 +125,8 @@ impl Node {
 
     /// The stream is over: whoever waits for it learns that.
     pub(super) fn refuse_viewers(&mut self, stream: &mut Stream) {
-        let cross = cross_domains(stream);
         let failure = if self.closing { Failure::Stopping } else { Failure::NotFound };
-        self.refuse_all(core::mem::take(&mut stream.waiting), &cross, failure);
+        self.refuse_all(core::mem::take(&mut stream.waiting), &stream.app.publishers, failure);
     }
 
     /// No origin delivers the stream.
@@ -124,8 +136,8 @@ impl Node {
             Over::Unreachable => Failure::Unreachable,
         };
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let (waiting, cross) = (core::mem::take(&mut stream.waiting), cross_domains(stream));
-        self.refuse_all(waiting, &cross, failure);
+        let (waiting, publishers) = (core::mem::take(&mut stream.waiting), stream.app.publishers.clone());
+        self.refuse_all(waiting, &publishers, failure);
     }
 
     /// The stream is there but has nothing that HLS can carry.
@@ -133,19 +145,20 @@ impl Node {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.waiting.len() > 0) else {
             return;
         };
-        let (waiting, cross) = (core::mem::take(&mut stream.waiting), cross_domains(stream));
-        self.refuse_all(waiting, &cross, Failure::NotFound);
+        let (waiting, publishers) = (core::mem::take(&mut stream.waiting), stream.app.publishers.clone());
+        self.refuse_all(waiting, &publishers, Failure::NotFound);
     }
 
-    fn refuse_all(&mut self, mut waiting: Waiting, cross: &CrossDomains, failure: Failure) {
+    fn refuse_all(&mut self, mut waiting: Waiting, publishers: &Publishers, failure: Failure) {
         for (request, asked) in waiting.take_all() {
             self.parked.remove(&request);
+            let cross = cross_domains(publishers, &asked.wanted);
             self.refuse(request, cross, asked.origin.as_ref(), failure);
         }
     }
 
-    /// Which stream and which file of it a request means; `None` if no application here publishes LL-HLS for it.
-    fn locate(&self, request: &http::Request<()>) -> Option<(StreamKey, LlHls, String)> {
+    /// Which stream and which file of it a request means; `None` if no application here serves players of it.
+    fn locate(&self, request: &http::Request<()>) -> Option<(StreamKey, Publishers, String)> {
         let host = request
             .uri()
             .authority()
@@ -160,8 +173,9 @@ impl Node {
             return None;
         }
         let vhost = self.config.vhost_for(&host)?;
-        let llhls = vhost.application(&app)?.publishers.llhls?;
-        Some((StreamKey { vhost: vhost.name.clone(), app, stream }, llhls, file))
+        let publishers = vhost.application(&app)?.publishers;
+        let serves = publishers.llhls.is_some() || publishers.hls.is_some();
+        serves.then(|| (StreamKey { vhost: vhost.name.clone(), app, stream }, publishers, file))
     }
 
     fn view(
@@ -177,16 +191,15 @@ impl Node {
             return self.answer(now, request, id, asked, None);
         }
         // Only a playlist can be the beginning of watching; anything else names what is gone.
-        let failure =
-            match matches!(asked.request, hls::Request::Chunklist { .. } | hls::Request::Master { .. }) {
-                true => match self.start_pull(now, key, query, Vec::new()) {
-                    Pulling::Started(id) => return self.answer(now, request, id, asked, None),
-                    Pulling::Absent => Failure::NotFound,
-                    Pulling::Overloaded => Failure::Overloaded,
-                    Pulling::Unreachable => Failure::Unreachable,
-                },
-                false => Failure::NotFound,
-            };
+        let failure = match asked.wanted.is_playlist() {
+            true => match self.start_pull(now, key, query, Vec::new()) {
+                Pulling::Started(id) => return self.answer(now, request, id, asked, None),
+                Pulling::Absent => Failure::NotFound,
+                Pulling::Overloaded => Failure::Overloaded,
+                Pulling::Unreachable => Failure::Unreachable,
+            },
+            false => Failure::NotFound,
+        };
         self.refuse(request, cross, asked.origin.as_ref(), failure);
     }
 
@@ -194,18 +207,22 @@ impl Node {
     fn answer(&mut self, now: Now, request: RequestId, id: StreamId, asked: Asked, until: Option<Time>) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.last_used = now.mono;
-        let frozen = stream.is_frozen(now.mono);
+        let frozen = stream.is_frozen(now.mono, &asked.wanted);
+        let cross = || cross_domains(&stream.app.publishers, &asked.wanted).clone();
         let answer = match &mut stream.packaging {
-            Packaging::Packager(packager) => packager.answer(&asked.request, asked.gzip),
+            Packaging::Outputs(outputs) => outputs.answer(&asked.wanted, asked.gzip),
             Packaging::Never => {
-                let cross = cross_domains(stream);
+                let cross = cross();
                 return self.refuse(request, &cross, asked.origin.as_ref(), Failure::NotFound);
             }
-            Packaging::NotYet => Answer::Wait(WaitFor::Started),
+            Packaging::NotYet => Answer::Wait(match asked.wanted {
+                Wanted::Hls(_) => WaitFor::Muxed,
+                Wanted::LlHls(_) => WaitFor::Started,
+            }),
         };
         match answer {
             Answer::Now(reply) if frozen && is_playlist(reply.cache) => {
-                let cross = cross_domains(stream);
+                let cross = cross();
                 self.refuse(request, &cross, asked.origin.as_ref(), Failure::Frozen);
             }
             Answer::Now(reply) => {
@@ -228,10 +245,11 @@ impl Node {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let is_full = stream.waiting.len() >= WAITING_REQUESTS_MAX;
         if is_full || self.parked.len() >= NODE_WAITING_REQUESTS_MAX {
-            let cross = cross_domains(stream);
+            let cross = cross_domains(&stream.app.publishers, &asked.wanted).clone();
             return self.refuse(request, &cross, asked.origin.as_ref(), Failure::Overloaded);
         }
         let patience = match wait {
+            WaitFor::Muxed => start_timeout(stream),
             WaitFor::Started => START_TIMEOUT,
             WaitFor::Part { .. } | WaitFor::Segment { .. } => blocking_timeout(stream),
         };
@@ -291,20 +309,44 @@ fn blocking_timeout(stream: &Stream) -> Duration {
     stream.app.publishers.llhls.as_ref().map_or(START_TIMEOUT, |llhls| 3 * llhls.segment)
 }
 
-fn cross_domains(stream: &Stream) -> CrossDomains {
-    stream.app.publishers.llhls.as_ref().map(|llhls| llhls.cross_domains.clone()).unwrap_or_default()
+/// How long the first muxed segment of a stream is waited for.
+fn start_timeout(stream: &Stream) -> Duration {
+    let segment = stream.app.publishers.hls.as_ref().map_or(Duration::ZERO, |hls| hls.segment);
+    START_TIMEOUT.max(3 * segment)
 }
 
+/// Who may read the answer to `wanted`.
+fn cross_domains<'a>(publishers: &'a Publishers, wanted: &Wanted) -> &'a CrossDomains {
+    let configured = match wanted {
+        Wanted::Hls(_) => publishers.hls.as_ref().map(|hls| &hls.cross_domains),
+        Wanted::LlHls(_) => publishers.llhls.as_ref().map(|llhls| &llhls.cross_domains),
+    };
+    configured.unwrap_or(&NOBODY)
+}
+
+/// Who may read that a file has no name of ours.
+fn any_cross_domains(publishers: &Publishers) -> &CrossDomains {
+    let ll_hls = publishers.llhls.as_ref().map(|llhls| &llhls.cross_domains);
+    let hls = publishers.hls.as_ref().map(|hls| &hls.cross_domains);
+    ll_hls.or(hls).unwrap_or(&NOBODY)
+}
+
+static NOBODY: CrossDomains = CrossDomains { urls: Vec::new(), headers: Vec::new() };
+
 fn media_response(stream: &Stream, asked: &Asked, reply: hls::Response) -> Response<Body> {
-    let default = LlHls::default();
-    let llhls = stream.app.publishers.llhls.as_ref().unwrap_or(&default);
+    let publishers = &stream.app.publishers;
+    let configured = match asked.wanted {
+        Wanted::Hls(_) => publishers.hls.as_ref().map(|hls| &hls.cache),
+        Wanted::LlHls(_) => publishers.llhls.as_ref().map(|llhls| &llhls.cache),
+    };
+    let cache = configured.cloned().unwrap_or_default();
     let mut response = Response::new(reply.body);
     *response.status_mut() = reply.status;
     let headers = response.headers_mut();
     if !reply.content_type.is_empty() {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     }
-    if let Some(value) = cache_control(&llhls.cache, reply.cache) {
+    if let Some(value) = cache_control(&cache, reply.cache) {
         headers.insert(header::CACHE_CONTROL, value);
     }
     if reply.gzip {
@@ -315,7 +357,7 @@ fn media_response(stream: &Stream, asked: &Asked, reply: hls::Response) -> Respo
     } else {
         headers.insert(header::VARY, HeaderValue::from_static("Origin"));
     }
-    allow_origin(headers, &llhls.cross_domains, asked.origin.as_ref());
+    allow_origin(headers, cross_domains(publishers, &asked.wanted), asked.origin.as_ref());
     response
 }
 

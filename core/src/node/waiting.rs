@@ -27,6 +27,7 @@ struct Waiter {
 /// What is waited for, in an order in which everything that one part makes ready is one range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
+    Muxed,
     Start,
     Part { track: TrackId, msn: u64, part: u32 },
 }
@@ -44,6 +45,7 @@ impl Waiting {
     /// `id` waits for `wait` until `until`.
     pub(super) fn add(&mut self, id: RequestId, asked: Asked, wait: WaitFor, until: Time) {
         let place = match wait {
+            WaitFor::Muxed => Place::Muxed,
             WaitFor::Started => Place::Start,
             WaitFor::Part { track, msn, part } => Place::Part { track, msn, part },
             // Whether the segment is complete is asked again at each of its parts.
@@ -72,8 +74,19 @@ impl Waiting {
         let first = (Place::Part { track, msn: 0, part: 0 }, RequestId(0));
         let last = (Place::Part { track, msn, part }, RequestId(u64::MAX));
         let parts = self.places.range(first..=last);
-        let starts = self.places.range(..=(Place::Start, RequestId(u64::MAX)));
+        let starts = self.places.range((Place::Start, RequestId(0))..=(Place::Start, RequestId(u64::MAX)));
         let ready: Vec<RequestId> = starts.chain(parts).map(|(_, id)| *id).collect();
+        self.take(ready)
+    }
+
+    /// The requests that may be answered once there is another muxed segment, with the deadline that each has.
+    pub(super) fn take_muxed(&mut self) -> Vec<(RequestId, Asked, Time)> {
+        let waiting = self.places.range(..=(Place::Muxed, RequestId(u64::MAX)));
+        let ready: Vec<RequestId> = waiting.map(|(_, id)| *id).collect();
+        self.take(ready)
+    }
+
+    fn take(&mut self, ready: Vec<RequestId>) -> Vec<(RequestId, Asked, Time)> {
         let until: Vec<Time> =
             ready.iter().filter_map(|id| self.requests.get(id)).map(|waiter| waiter.until).collect();
         ready.into_iter().zip(until).filter_map(|(id, until)| Some((id, self.remove(id)?, until))).collect()

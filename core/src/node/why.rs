@@ -74,15 +74,18 @@ impl Node {
             return "404: there is no such application".to_owned();
         };
         let configured = vhost.applications.iter().any(|known| known.name == app);
-        let (pulls, plays) = (application.providers.ovt.is_some(), application.publishers.llhls.is_some());
+        let publishers = &application.publishers;
+        let pulls = application.providers.ovt.is_some();
+        let (ll_hls, hls) = (publishers.llhls.is_some(), publishers.hls.is_some());
         let origin = if configured { "is configured" } else { "is made from the template *" };
-        let can = match (pulls, plays) {
-            (true, true) => "pulls over OVT and serves LL-HLS",
-            (true, false) => "pulls over OVT and serves no LL-HLS",
-            (false, true) => "pulls nothing and serves LL-HLS",
-            (false, false) => "pulls nothing and serves no LL-HLS",
+        let does = if pulls { "pulls over OVT" } else { "pulls nothing" };
+        let serves = match (ll_hls, hls) {
+            (true, true) => "LL-HLS and HLS",
+            (true, false) => "LL-HLS",
+            (false, true) => "HLS",
+            (false, false) => "no LL-HLS",
         };
-        step("application", format!("{app} {origin}; it {can}"));
+        step("application", format!("{app} {origin}; it {does} and serves {serves}"));
         let here = self.here(now, &key);
         step("stream", here.clone().unwrap_or_else(|| "it is not here".to_owned()));
         step("origin rules", rules(vhost, app, stream));
