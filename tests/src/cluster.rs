@@ -157,6 +157,11 @@ impl Cluster {
         Some(format!("https://127.0.0.1:{}/{APP}/{stream}/llhls.m3u8", self.https?))
     }
 
+    /// The playlist of `stream` at the edge for players that want MPEG-TS, if it serves them.
+    pub fn ts_playlist_url(&self, stream: &str) -> String {
+        format!("http://{}/{APP}/{stream}/ts:playlist.m3u8", self.http_authority())
+    }
+
     /// `host:port` of the edge's HTTP server.
     pub fn http_authority(&self) -> String {
         format!("127.0.0.1:{}", self.http)

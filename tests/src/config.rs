@@ -35,6 +35,8 @@ pub struct EdgePlan {
     pub part_seconds: f64,
     /// `SegmentCount`.
     pub segments: u32,
+    /// Whether HLS with MPEG-TS segments is served beside LL-HLS, on the same port and of the same segments.
+    pub hls: bool,
 }
 
 impl EdgePlan {
@@ -50,6 +52,7 @@ impl EdgePlan {
             segment_seconds: 2.0,
             part_seconds: 0.5,
             segments: 10,
+            hls: false,
         }
     }
 }
@@ -113,6 +116,13 @@ pub fn edge_xml(plan: &EdgePlan) -> String {
         Some(port) => (format!("<TLSPort>{port}</TLSPort>"), TLS),
         None => (String::new(), ""),
     };
+    let hls = match plan.hls {
+        true => format!(
+            "<HLS><SegmentDuration>{segment_seconds}</SegmentDuration><SegmentCount>{segments}</SegmentCount>\
+             <CrossDomains><Url>*</Url></CrossDomains></HLS>"
+        ),
+        false => String::new(),
+    };
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <Server version="10">
@@ -148,7 +158,7 @@ pub fn edge_xml(plan: &EdgePlan) -> String {
               <SegmentDuration>{segment_seconds}</SegmentDuration>
               <SegmentCount>{segments}</SegmentCount>
               <CrossDomains><Url>*</Url></CrossDomains>
-            </LLHLS>
+            </LLHLS>{hls}
           </Publishers>
         </Application>
       </Applications>

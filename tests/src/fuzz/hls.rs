@@ -51,7 +51,7 @@ pub fn hls_request(data: &[u8]) {
                 assert_eq!(zipped, plain);
                 assert!(match wait {
                     WaitFor::Part { msn, .. } | WaitFor::Segment { msn, .. } => *msn <= newest + 2,
-                    WaitFor::Started => false,
+                    WaitFor::Muxed | WaitFor::Started => false,
                 });
             }
             (plain, zipped) => panic!("{plain:?}, but compressed {zipped:?}"),
