@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use headwater_scenarios::rules::Rule;
+use headwater_scenarios::script::{Script, Timestamps};
 use headwater_scenarios::tape::Tape;
 use headwater_scenarios::{play, stories};
 
@@ -53,4 +54,26 @@ fn rules_that_are_too_strict_are_broken() {
 fn scenarios_have_names_of_their_own() {
     let names: BTreeSet<&str> = stories::ALL.iter().map(|scenario| scenario.name).collect();
     assert_eq!(names.len(), stories::ALL.len());
+}
+
+/// Two encoders in place of one, two timelines in place of one: it is seen.
+#[test]
+fn servers_that_give_other_bytes_under_one_name_are_seen() {
+    let scenario = stories::Scenario::named("redundancy-shapes").expect("there is one");
+    let broken = |change: &dyn Fn(&mut Script)| {
+        let mut script = scenario.script(1);
+        change(&mut script);
+        let broken = play(&script).broken.expect("it is seen");
+        assert_eq!(broken.violation.rule, "under one name every server gives the same");
+    };
+    broken(&|script| {
+        let mut other = script.encoders[0].clone();
+        (other.name, other.content, other.to) = ("encoder-b".to_owned(), 2, vec!["origin-b".to_owned()]);
+        script.encoders[0].to = vec!["origin-a".to_owned()];
+        script.encoders.push(other);
+    });
+    broken(&|script| {
+        let serves = script.origins.iter_mut().filter_map(|origin| origin.serves.as_mut());
+        serves.for_each(|serves| serves.timestamps = Timestamps::ZeroBased);
+    });
 }

@@ -17,6 +17,9 @@ use super::stream::{Source, StreamId};
 use super::unread::Unread;
 use super::{Child, Node};
 
+/// RTMP's timestamps are 32 bits of milliseconds.
+const RTMP_CLOCK_US: i64 = (1 << 32) * 1_000;
+
 /// One publisher's connection.
 pub(super) struct Publisher {
     session: publish::Session,
@@ -215,7 +218,7 @@ impl Node {
         let id = self.add_stream(now, key.clone(), app, Source::Publisher(conn));
         let Some(publisher) = self.publishers.get_mut(&conn) else { return };
         publisher.stream = Some(id);
-        publisher.timeline = Timeline::forgetful(provider.timestamps);
+        publisher.timeline = Timeline::forgetful(provider.timestamps).wrapping_every(RTMP_CLOCK_US);
         publisher.session.set_silence(provider.silence);
         publisher.session.accept();
         self.event(Event::PublishStarted { key, conn });

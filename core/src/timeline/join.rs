@@ -214,7 +214,7 @@ impl Feed {
             return;
         };
         let held = joining.held.split_off(at);
-        let offset_us = timeline.first_offset_us(&joining.heard, held[0].dts);
+        let offset_us = timeline.first_offset_us(now, &joining.heard, held[0].dts);
         self.go_live(timeline, now, Mapping::new(offset_us, false, true), held, passed, Joined::First);
     }
 
@@ -239,7 +239,7 @@ impl Feed {
     fn start_recognised(&mut self, timeline: &mut Timeline, now: Now, offset_us: i64, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
         let held = mem::take(&mut joining.held);
-        if timeline.mode == TimestampMode::Original && offset_us != 0 {
+        if timeline.mode == TimestampMode::Original && offset_us != timeline.wrapped_us {
             timeline.doubt.get_or_insert(Doubt::SetBack);
         }
         let mapping = Mapping::new(offset_us, true, false);

@@ -37,6 +37,10 @@ pub struct Timeline {
     zero_us: Option<i64>,
     /// The same, if all servers have agreed on it.
     agreed_us: Option<i64>,
+    /// After how long its source's clock begins anew, in microseconds, if it does.
+    wraps_us: Option<i64>,
+    /// For Original: what the source's clock has lost by beginning anew, in microseconds.
+    wrapped_us: i64,
     tracks: BTreeMap<TrackId, Position>,
     /// Whether what passes is remembered.
     recalls: bool,
@@ -92,11 +96,20 @@ impl Timeline {
             doubt: (mode == TimestampMode::ZeroBased).then_some(Doubt::OwnTime),
             zero_us: None,
             agreed_us: None,
+            wraps_us: None,
+            wrapped_us: 0,
             tracks: BTreeMap::new(),
             recalls: false,
             memory: Memory::default(),
             last_passed: None,
         }
+    }
+
+    /// The same for a source whose clock begins anew after `us` microseconds. With TimestampMode Original, one that shows
+    /// what is left of the wall clock is taken for the wall clock, so that servers agree that began to receive it before
+    /// and after.
+    pub fn wrapping_every(self, us: i64) -> Timeline {
+        Timeline { wraps_us: Some(us), ..self }
     }
 
     /// When the last packet was placed; `None` before the first.
@@ -172,9 +185,12 @@ impl Timeline {
     }
 
     /// Where a source is placed whose first packet has `dts`, as an offset in microseconds.
-    fn first_offset_us(&mut self, heard: &Estimate, dts: Timestamp) -> i64 {
+    fn first_offset_us(&mut self, now: Now, heard: &Estimate, dts: Timestamp) -> i64 {
         match (self.mode, heard.zero()) {
-            (TimestampMode::Original, _) => 0,
+            (TimestampMode::Original, _) => {
+                self.wrapped_us = self.wraps_us.map_or(0, |wraps_us| wrapped_us(now, wraps_us, dts));
+                self.wrapped_us
+            }
             (TimestampMode::SystemClock, Some(zero)) => {
                 self.doubt = (!zero.is_sure && self.agreed_us.is_none()).then_some(Doubt::CloseCall);
                 *self.zero_us.insert(self.agreed_us.unwrap_or(zero.us))
@@ -190,7 +206,7 @@ impl Timeline {
     fn shared_offset_us(&mut self, heard: &Estimate, least_us: i64) -> Option<i64> {
         match self.mode {
             TimestampMode::ZeroBased => None,
-            TimestampMode::Original => Some(0).filter(|offset_us| *offset_us >= least_us),
+            TimestampMode::Original => Some(self.wrapped_us).filter(|offset_us| *offset_us >= least_us),
             TimestampMode::SystemClock => {
                 let zero = heard.zero()?;
                 let behind_us = least_us.saturating_sub(zero.us).max(0);
@@ -208,6 +224,16 @@ impl Timeline {
     }
 }
 
+/// What a clock that begins anew every `wraps_us` has lost if it shows the wall clock: a multiple of that; 0 if it does
+/// not.
+fn wrapped_us(now: Now, wraps_us: i64, dts: Timestamp) -> i64 {
+    let behind_us = now.wall.as_micros().saturating_sub(dts.as_micros());
+    let lost_us = behind_us.saturating_add(wraps_us / 2).div_euclid(wraps_us).saturating_mul(wraps_us);
+    if behind_us.abs_diff(lost_us) <= SYNCHRONISED_US { lost_us } else { 0 }
+}
+
+/// A clock that is off by less, in microseconds, shows the wall clock.
+const SYNCHRONISED_US: u64 = 86_400_000_000;
 /// A source is placed so many seconds after what the clock says at most, so that time does not go back.
 const STEPS_MAX: i64 = 10;
 /// A timeline on which nothing was placed for so long has no source that plays.

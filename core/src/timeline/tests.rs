@@ -118,6 +118,25 @@ fn the_modes_place_the_start() {
 }
 
 #[test]
+fn a_clock_that_has_begun_anew_shows_what_is_left_of_the_wall_clock() {
+    const WRAPS_US: i64 = (1 << 32) * 1_000;
+    // The clock at which these tests begin, and a little before it: what is left of it in 32 bits.
+    let wall_ms = 1_700_000_000_000_i64;
+    for (ticks, place) in [
+        ((wall_ms - 3_000) % (1 << 32), wall_ms - 3_000),
+        ((wall_ms + 80_000_000) % (1 << 32), wall_ms + 80_000_000),
+        // This one counts from its start.
+        (40, 40),
+    ] {
+        let mut timeline = Timeline::forgetful(TimestampMode::Original).wrapping_every(WRAPS_US);
+        let mut feed = Feed::new(Some(VIDEO));
+        let passed = feed.push(&mut timeline, at(0), packet(VIDEO, ticks, true, payload(1, 600)));
+        assert_eq!(millis(&passed.packets), [place]);
+        assert_eq!(timeline.doubt(), None);
+    }
+}
+
+#[test]
 fn an_origin_with_the_same_media_goes_on_at_the_next_access_unit() {
     let mut timeline = playing(60);
     let mut feed = Feed::new(Some(VIDEO));

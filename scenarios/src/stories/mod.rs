@@ -92,6 +92,8 @@ pub const ALL: &[Scenario] = &[
     redundancy::restart::SCENARIO,
     redundancy::clocks::SCENARIO,
     redundancy::agreed::SCENARIO,
+    redundancy::long::HOUR,
+    redundancy::long::DAY,
     registry::standby::SCENARIO,
     registry::hand_over::SCENARIO,
     registry::owner_paused::SCENARIO,

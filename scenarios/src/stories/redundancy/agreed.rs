@@ -43,6 +43,6 @@ fn write(draw: &mut Draw) -> Script {
         let store = STORE.to_owned();
         script.at(draw.number(20_000..=35_000), Act::Empty { store });
     }
-    same(&mut script, 0);
+    same(&mut script, 0, 6);
     script
 }

@@ -27,6 +27,6 @@ fn write(draw: &mut Draw) -> Script {
     script.at(0, Act::Crash { host: skewed.clone(), how: Crash::Fin });
     script.at(draw.number(100..=15_000), Act::Restart { host: skewed });
     script.viewers[1].from_ms = 22_000;
-    same(&mut script, 0);
+    same(&mut script, 0, 6);
     script
 }

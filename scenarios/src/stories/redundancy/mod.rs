@@ -6,6 +6,7 @@ use crate::script::{Origin, Script, Serves, Timestamps};
 
 pub mod agreed;
 pub mod clocks;
+pub mod long;
 pub mod restart;
 pub mod shapes;
 
@@ -35,8 +36,8 @@ fn draw_shape(draw: &mut Draw, script: &mut Script) {
     encoder.audio = draw.pick(&[Some(48_000), Some(44_100), None]);
 }
 
-/// Demands that all is the same, and that by the end there is something to compare.
-fn same(script: &mut Script, differ: u64) {
+/// Demands that all is the same but so many segments, and that there are so many to compare by the end.
+fn same(script: &mut Script, differ: u64, least: u64) {
     let by_ms = script.length_ms;
-    script.must(Rule::SameEverywhere { least: 6, by_ms, differ });
+    script.must(Rule::SameEverywhere { least, by_ms, differ });
 }

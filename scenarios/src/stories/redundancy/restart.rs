@@ -25,6 +25,6 @@ fn write(draw: &mut Draw) -> Script {
     script.at(back, Act::Restart { host });
     script.viewers[1].until_ms = Some(dies);
     script.viewer("origin-b", back + 14_000);
-    same(&mut script, 0);
+    same(&mut script, 0, 6);
     script
 }

@@ -23,6 +23,6 @@ fn write(draw: &mut Draw) -> Script {
     script.at(0, Act::Crash { host: "origin-b".to_owned(), how: Crash::Fin });
     script.at(draw.number(100..=18_000), Act::Restart { host: "origin-b".to_owned() });
     script.viewers[1].from_ms = 24_000;
-    same(&mut script, 0);
+    same(&mut script, 0, 6);
     script
 }
