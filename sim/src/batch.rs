@@ -60,9 +60,12 @@ pub fn run(args: &Args) -> Result<bool> {
                     let report = match run {
                         Run::Seed(index, seed) => {
                             let scenario = &scenarios[*index];
-                            watched(format!("{}:{seed}", scenario.name), || play(&scenario.script(*seed)))
+                            let script = scenario.script(*seed);
+                            watched(format!("{}:{seed}", scenario.name), &script, || play(&script))
                         }
-                        Run::Tape(path, script) => watched(path.display().to_string(), || play(script)),
+                        Run::Tape(path, script) => {
+                            watched(path.display().to_string(), script, || play(script))
+                        }
                     };
                     let report = failure::with_place_of_panic(report);
                     if done.send((index, report, began.elapsed())).is_err() {

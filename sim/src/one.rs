@@ -26,7 +26,7 @@ pub fn replay(what: &str, args: &Args) -> Result<bool> {
             .with_context(|| format!("--trace {}: this file cannot be written", path.display()))?;
     }
     let report = on_a_thread(|| {
-        watched(what.to_owned(), || match &args.trace {
+        watched(what.to_owned(), &script, || match &args.trace {
             Some(path) => played_on_a_page(&script, path),
             None => Ok(failure::with_place_of_panic(play(&script))),
         })

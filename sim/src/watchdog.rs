@@ -7,19 +7,31 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use headwater_scenarios::script::Script;
+
 use crate::failure;
 
-/// The runs under way, by a number of their own: what to replay them by, and since when.
-static UNDER_WAY: Mutex<BTreeMap<u64, (String, Instant)>> = Mutex::new(BTreeMap::new());
+/// A run under way.
+struct UnderWay {
+    /// What to replay it by.
+    name: String,
+    since: Instant,
+    /// How long it may take.
+    longest: Duration,
+}
 
-/// Makes a run that is called `name`. If it does not come to an end the process does, with exit code 1.
-pub fn watched<T>(name: String, run: impl FnOnce() -> T) -> T {
+/// The runs under way, by a number of their own.
+static UNDER_WAY: Mutex<BTreeMap<u64, UnderWay>> = Mutex::new(BTreeMap::new());
+
+/// Makes a run of `script` that is called `name`. If it does not come to an end the process does, with exit code 1.
+pub fn watched<T>(name: String, script: &Script, run: impl FnOnce() -> T) -> T {
     static WATCH: Once = Once::new();
     WATCH.call_once(|| drop(thread::spawn(watch)));
     let number = {
         let mut under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
         let number = under_way.last_key_value().map_or(0, |(last, _)| last + 1);
-        under_way.insert(number, (name, Instant::now()));
+        let longest = LONGEST + Duration::from_millis(script.length_ms / SPEED_MIN);
+        under_way.insert(number, UnderWay { name, since: Instant::now(), longest });
         number
     };
     let result = run();
@@ -31,18 +43,21 @@ fn watch() {
     loop {
         thread::sleep(Duration::from_secs(1));
         let under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
-        let endless = under_way.values().find(|(_, since)| since.elapsed() > LONGEST);
-        if let Some((name, _)) = endless {
+        let endless = under_way.values().find(|run| run.since.elapsed() > run.longest);
+        if let Some(UnderWay { name, longest, .. }) = endless {
             eprintln!(
                 "FAILED  {name}  (commit {})\n  rule:   every run comes to an end\n  what:   it goes on after {} s of real time\n  \
                  replay: cargo xtask sim --replay {name}",
                 failure::commit(),
-                LONGEST.as_secs()
+                longest.as_secs()
             );
             process::exit(1);
         }
     }
 }
 
-/// The longest scenario takes a few seconds; a busy machine takes its time, too.
+/// Most scenarios take a few seconds; a busy machine takes its time, too.
 const LONGEST: Duration = Duration::from_secs(120);
+
+/// One that is hours long goes by at this many times its own speed at least.
+const SPEED_MIN: u64 = 30;
