@@ -372,6 +372,13 @@ fn times_go_on_after_33_bits() {
     assert!(watcher.segments.iter().all(|(segment, _)| !segment.discontinuity));
 }
 
+/// The first PES packet that is not the same in two segments.
+fn difference(one: &Bytes, other: &Bytes) -> Option<(usize, Unit, Unit)> {
+    let [one, other] = [one, other].map(|it| mpegts::read(it).expect("a segment").units);
+    let at = one.iter().zip(&other).position(|(one, other)| one != other)?;
+    Some((at, one[at].clone(), other[at].clone()))
+}
+
 fn config() -> impl Strategy<Value = Hls> {
     (1_000u64..6_500, 3usize..8).prop_map(|(segment, count)| hls(segment, count))
 }
@@ -505,7 +512,7 @@ proptest! {
             let (same, same_bytes) =
                 all.segments.iter().find(|(other, _)| other.msn == segment.msn).expect("the number");
             prop_assert_eq!(same, segment);
-            prop_assert!(same_bytes == bytes, "the bytes of segment {}", segment.msn);
+            prop_assert!(same_bytes == bytes, "the bytes of segment {}: {:?}", segment.msn, difference(same_bytes, bytes));
         }
     }
 }

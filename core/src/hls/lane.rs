@@ -211,9 +211,14 @@ impl Lane {
         self.last_key = None;
     }
 
+    /// The end of the track's media, in microseconds of media time.
+    pub(super) fn end_us(&self) -> i64 {
+        micros(self.position, self.timescale())
+    }
+
     /// The wall-clock time of the end of the track's media, in microseconds.
     pub(super) fn end_date_us(&self, plan: &Plan) -> i64 {
-        plan.date_zero_us.saturating_add(micros(self.position, self.timescale()))
+        plan.date_zero_us.saturating_add(self.end_us())
     }
 
     fn timescale(&self) -> u32 {

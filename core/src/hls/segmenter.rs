@@ -250,6 +250,18 @@ impl Segmenter {
         self.plan.grid.is_shared()
     }
 
+    /// Whether other packagers of a shared timeline may have more in segment `msn` than what the tracks have in it here: the
+    /// epoch began with it, and `lane` not at its beginning.
+    pub(super) fn may_lack(&self, lane: &Lane, msn: u64) -> bool {
+        let first = lane.window.find(msn).and_then(|segment| segment.parts.first());
+        self.is_shared() && msn == self.plan.first_msn && first.is_none_or(|part| part.media.is_none())
+    }
+
+    /// The length of a segment as configured, in microseconds.
+    pub(super) fn segment_us(&self) -> i64 {
+        self.config.segment_us
+    }
+
     /// TARGETDURATION.
     pub(super) fn target_duration_s(&self) -> i64 {
         self.config.target_s

@@ -1,7 +1,7 @@
 //! One rendition's segments: what its tracks have in each, multiplexed.
 //!
-//! A segment is made when every track is through with it. A track that is a whole segment behind is not waited for, so that
-//! one that has stopped stops nobody; what it brings for the segment later is lost.
+//! A segment is made when every track is through with it. A track that is behind by the length of a segment is not waited
+//! for, so that one that has stopped stops nobody; what it brings for the segment later is lost.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::hls::convert::Format;
 use crate::hls::lane::Lane;
 use crate::hls::segmenter::Segmenter;
-use crate::hls::window::{Media, Part, Segment, Window};
+use crate::hls::window::{Media, Part, Segment, Window, micros};
 use crate::media::{Kind, Timebase, Timestamp, TrackId};
 use crate::wire::mpegts::{self, STREAMS_MAX, Unit};
 
@@ -24,6 +24,8 @@ pub(super) struct Mux {
     pub(super) window: Window,
     /// As many segments are listed.
     pub(super) count: usize,
+    /// The newest segment that was made, or left out.
+    pub(super) newest: Option<u64>,
 }
 
 /// A track's part of one segment.
@@ -35,13 +37,15 @@ struct Stream<'a> {
 
 impl Mux {
     pub(super) fn new(id: String, tracks: Vec<TrackId>, count: usize, target_us: i64) -> Mux {
-        Mux { id, tracks, window: Window::new(count, target_us), count }
+        Mux { id, tracks, window: Window::new(count, target_us), count, newest: None }
     }
 
     /// Makes the next segment if it is time for it. Returns its number.
+    ///
+    /// A packager that has begun within a segment does not make it, where others do under the same name.
     pub(super) fn advance(&mut self, segmenter: &Segmenter) -> Option<u64> {
         let leader = segmenter.lane(*self.tracks.first()?)?;
-        let newest = self.window.newest_msn();
+        let newest = self.newest;
         if newest.is_some_and(|newest| !leader.window.is_past(newest + 1)) {
             return None;
         }
@@ -51,12 +55,20 @@ impl Mux {
         let msn = segment.msn;
         let lanes = || self.tracks.iter().filter_map(|track| segmenter.lane(*track));
         let is_early = lanes().any(|lane| !lane.window.is_past(msn));
-        if is_early && segmenter.has_begun() && !leader.window.is_past(msn + 1) {
+        let end_us = micros(segment.start, segment.format.timescale).saturating_add(segment.duration_us());
+        let is_late = leader.end_us().saturating_sub(end_us) >= segmenter.segment_us();
+        if is_early && !is_late && segmenter.has_begun() {
             return None;
         }
+        let is_whole = !lanes().any(|lane| segmenter.may_lack(lane, msn));
         let streams: Vec<Stream<'_>> =
             lanes().filter_map(|lane| Stream::of(lane, msn)).take(STREAMS_MAX).collect();
-        let body = multiplex(&streams);
+        let body = if is_whole { multiplex(&streams) } else { None };
+        self.newest = Some(msn);
+        if !is_whole && self.window.newest_msn().is_none() {
+            // There is one such segment in an epoch.
+            return self.advance(segmenter);
+        }
         self.follow(leader, segment);
         self.window.open(msn, segment.start, segment.date_us, segment.format.clone());
         let independent = segment.parts.first().is_some_and(|part| part.independent);

@@ -239,7 +239,7 @@ impl TsPackager {
         }
         if has_news {
             self.texts.clear();
-            let through = self.muxes.iter().map(|mux| mux.window.newest_msn()).min().flatten();
+            let through = self.muxes.iter().map(|mux| mux.newest).min().flatten();
             if let Some(msn) = through {
                 self.segmenter.lanes_mut().iter_mut().for_each(|lane| lane.window.release(msn));
             }
