@@ -33,11 +33,12 @@ fn one_server_without_plain_keys() -> Result<()> {
 }
 
 /// The rights that the manual says are enough.
-const RIGHTS: [&str; 15] = [
+const RIGHTS: [&str; 16] = [
     "on",
     ">s3cret",
     "~live:*",
     "~headwater:stream:{live:*",
+    "~headwater:zero:{live:*",
     "resetchannels",
     "-@all",
     "+select",
