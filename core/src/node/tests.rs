@@ -16,7 +16,7 @@ use crate::io::{AskId, Endpoint, StoreId};
 use crate::limits;
 use crate::media::StreamInfo;
 use crate::origin_map::{OriginRule, PullProperties};
-use crate::registry::{Claim, Command as StoreCommand, Embedded, Failure, LeaseId};
+use crate::registry::{Claim, Command as StoreCommand, Embedded, Failure, LeaseId, Zero};
 use crate::testing::{Manner, Origin, at, frame, stream, video};
 use crate::wire::flv::{Tag, TagKind, tags};
 use crate::wire::ovt::{Client as OvtClient, ClientEvent};
@@ -1266,4 +1266,50 @@ fn why_tells_the_chain_of_decisions() {
         let (status, body) = bench.manage(&format!("/api/v1/why{wrong}"), Some("secret"));
         assert!(status == 400 && body.contains("error"), "{wrong}: {status} {body}");
     }
+}
+
+#[test]
+fn servers_agree_on_where_an_encoders_time_zero_lies() {
+    let mut config = with_api(with_store(origin(true)));
+    let rtmp = config.vhosts[0].applications[0].providers.rtmp.as_mut().expect("RTMP");
+    rtmp.timestamps = TimestampMode::SystemClock;
+    let mut bench = Bench::new(config);
+    let mut store = Embedded::default();
+    let wall_ms = i64::try_from(at(0).wall.as_millis()).expect("after 1970");
+    let elsewhere = |ms| StoreCommand::Agree(vec![Zero { name: "app/s".to_owned(), ms, keeps: false }]);
+    // Another server has put it where its own clock said.
+    store.execute(1_000_000, &elsewhere(wall_ms + 2_000));
+    let mut encoder = Encoder::new(&mut bench, "s");
+    encoder.publish(&mut bench, 1_100, 0);
+    bench.obey(&mut store);
+    encoder.publish(&mut bench, 12_000, 1_100);
+    bench.obey(&mut store);
+    let told = |bench: &Bench| {
+        let shared = bench.events.iter().filter_map(|event| match event {
+            Event::StreamShared { doubt, .. } => Some(doubt.clone()),
+            _ => None,
+        });
+        shared.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&bench), [None], "{:?}", bench.events);
+    let first = bench.events.iter().find_map(|event| match event {
+        Event::PartReady { msn, .. } => Some(*msn),
+        _ => None,
+    });
+    // The encoder began at 0 s of the clock here, 2 s of the others'; the next line of the grid of 6 s is at 4 s.
+    let six_seconds = 6_000;
+    assert_eq!(first, u64::try_from((wall_ms + 2_000) / six_seconds + 2).ok());
+    let (status, body) = bench.manage("/api/v1/streams", Some("secret"));
+    assert!(status == 200 && body.contains("\"interchangeable\": true"), "{body}");
+
+    // Others take another one for it.
+    store.execute(1_010_000, &elsewhere(wall_ms + 60_000));
+    encoder.publish(&mut bench, 10_000, 13_100);
+    bench.obey(&mut store);
+    encoder.publish(&mut bench, 14_000, 23_100);
+    bench.obey(&mut store);
+    let told = told(&bench);
+    assert!(matches!(&told[..], [None, Some(why)] if why.contains("NTP")), "{told:?}");
+    let (_, body) = bench.manage("/api/v1/streams", Some("secret"));
+    assert!(body.contains("\"interchangeable\": false") && body.contains("NTP"), "{body}");
 }
