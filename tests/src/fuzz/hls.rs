@@ -115,6 +115,8 @@ struct Packaged {
     sequence: BTreeMap<TrackId, u64>,
     /// Tracks that are new, under a number that was there before perhaps: they begin at any higher number.
     fresh: BTreeSet<TrackId>,
+    /// On a shared timeline numbers are places in time: what is missing is left out.
+    leaps: bool,
     events: Vec<PackagerEvent>,
     playlists: Vec<String>,
     ended: bool,
@@ -139,6 +141,7 @@ impl Packaged {
         let config = config(&mut script);
         let mut info = info(&mut script);
         let anchor = anchor(&mut script, config.segment);
+        packaged.leaps = anchor == GridAnchor::of_timestamps();
         let msn = u64::try_from(script.number()).unwrap_or(0).min(1 << 60);
         let first = Numbers { msn, discontinuity: msn };
         let Some(mut packager) = Packager::new(&config, APP, STREAM, &info, anchor, first) else {
@@ -185,6 +188,7 @@ impl Packaged {
                 let fresh = self.fresh.remove(&track);
                 let follows = last.is_none_or(|(last_msn, last_part)| {
                     (fresh && msn > last_msn)
+                        || (self.leaps && msn > last_msn && part == 0)
                         || (msn == last_msn && (last_part..=last_part.saturating_add(1)).contains(&part))
                         || (msn == last_msn + 1 && part == 0)
                 });
