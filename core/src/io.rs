@@ -5,6 +5,7 @@
 //! node has closed is late, not wrong: it is ignored.
 
 use core::fmt;
+use core::ops::Range;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -216,6 +217,22 @@ impl Body {
     /// The length of the whole body in bytes.
     pub fn len(&self) -> usize {
         self.0.iter().map(Bytes::len).sum()
+    }
+
+    /// A run of its bytes, uncopied; those beyond its end are left out.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Body {
+        let mut before = 0;
+        let mut pieces = Vec::new();
+        for piece in &self.0 {
+            let start = range.start.saturating_sub(before).min(piece.len());
+            let end = range.end.saturating_sub(before).min(piece.len());
+            if start < end {
+                pieces.push(piece.slice(start..end));
+            }
+            before += piece.len();
+        }
+        Body(pieces)
     }
 
     /// Whether there is nothing in it.

@@ -283,6 +283,9 @@ pub const HLS_GAP_SEGMENTS_MAX: usize = 16_384;
 /// Renditions of one stream that are multiplexed into MPEG-TS.
 pub const HLS_MUXES_MAX: usize = 16;
 
+/// Names of segments and parts that a stream remembers; the oldest are forgotten, and made again if they are asked for.
+pub const HLS_TAGS_MAX: usize = 4_096;
+
 /// Events of a packager that nobody has polled yet; the oldest are dropped.
 pub const HLS_EVENTS_MAX: usize = 65_536;
 

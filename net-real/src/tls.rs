@@ -168,7 +168,8 @@ struct Host {
 
 /// The hosts that need a certificate here: of the viewers' port, of the managers' port.
 fn hosts(config: &Config) -> (Vec<Host>, Vec<Host>) {
-    let vhosts = config.vhosts.iter().filter(|_| config.listeners.llhls_tls.is_some());
+    let has_port = config.listeners.llhls_tls.or(config.listeners.hls_tls).is_some();
+    let vhosts = config.vhosts.iter().filter(|_| has_port);
     let http = vhosts.filter_map(|it| Some(Host { names: it.hosts.clone(), tls: it.tls.clone()? }));
     let api = config.api.iter().filter(|_| config.listeners.api_tls.is_some());
     let api = api.filter_map(|it| Some(Host { names: Vec::new(), tls: it.tls.clone()? }));

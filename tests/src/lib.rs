@@ -7,6 +7,7 @@
 //! that Headwater uses.
 
 pub mod binary;
+pub mod cache;
 pub mod certificate;
 pub mod chromium;
 pub mod cluster;

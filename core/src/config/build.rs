@@ -350,6 +350,7 @@ fn ll_hls(node: &Node, defaults: &CrossDomains, report: &mut Report) -> LlHls {
         part_hold_back: (!hold_back.is_zero()).then_some(hold_back),
         preload_hint: node.flag("EnablePreloadHint", default.preload_hint),
         default_playlist: node.flag("CreateDefaultPlaylist", default.default_playlist),
+        origin_mode: node.flag("OriginMode", default.origin_mode),
         cross_domains: node.find("CrossDomains").map_or_else(|| defaults.clone(), cross_domains),
         cache: node.find("CacheControl").map(cache_control).unwrap_or_default(),
     };
@@ -363,6 +364,7 @@ fn hls(node: &Node, defaults: &CrossDomains) -> Hls {
         segment: node.seconds("SegmentDuration", default.segment),
         segment_count: segment_count(node, default.segment_count),
         default_playlist: node.flag("CreateDefaultPlaylist", default.default_playlist),
+        origin_mode: node.flag("OriginMode", default.origin_mode),
         cross_domains: node.find("CrossDomains").map_or_else(|| defaults.clone(), cross_domains),
         cache: node.find("CacheControl").map(cache_control).unwrap_or_default(),
     }
@@ -409,14 +411,12 @@ fn cross_domains(node: &Node) -> CrossDomains {
 }
 
 fn cache_control(node: &Node) -> CacheControl {
-    let default = CacheControl::default();
     CacheControl {
-        master: node.int("MasterPlaylistMaxAge", default.master),
-        chunklist: node.int("ChunklistMaxAge", default.chunklist),
-        chunklist_with_directives: node
-            .int("ChunklistWithDirectivesMaxAge", default.chunklist_with_directives),
-        segment: node.int("SegmentMaxAge", default.segment),
-        part: node.int("PartialSegmentMaxAge", default.part),
+        master: node.written_int("MasterPlaylistMaxAge"),
+        chunklist: node.written_int("ChunklistMaxAge"),
+        chunklist_with_directives: node.written_int("ChunklistWithDirectivesMaxAge"),
+        segment: node.written_int("SegmentMaxAge"),
+        part: node.written_int("PartialSegmentMaxAge"),
     }
 }
 

@@ -83,9 +83,14 @@ impl Node {
     }
 
     pub(super) fn int(&self, path: &'static str, default: i64) -> i64 {
-        match self.find(path).map(|it| &it.value) {
-            Some(Value::Int(value)) => *value,
-            _ => default,
+        self.written_int(path).unwrap_or(default)
+    }
+
+    /// The number at `path`, if there is one.
+    pub(super) fn written_int(&self, path: &'static str) -> Option<i64> {
+        match self.find(path)?.value {
+            Value::Int(value) => Some(value),
+            _ => None,
         }
     }
 

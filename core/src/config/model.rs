@@ -342,6 +342,8 @@ pub struct LlHls {
     pub preload_hint: bool,
     /// `CreateDefaultPlaylist`: whether `llhls.m3u8` exists.
     pub default_playlist: bool,
+    /// `OriginMode`: whether URLs are the same for everybody. Otherwise each viewer has a session in theirs.
+    pub origin_mode: bool,
     /// `CrossDomains`, or the server's default.
     pub cross_domains: CrossDomains,
     /// `CacheControl`.
@@ -357,6 +359,7 @@ impl Default for LlHls {
             part_hold_back: None,
             preload_hint: true,
             default_playlist: true,
+            origin_mode: true,
             cross_domains: CrossDomains::default(),
             cache: CacheControl::default(),
         }
@@ -372,6 +375,8 @@ pub struct Hls {
     pub segment_count: usize,
     /// `CreateDefaultPlaylist`: whether `ts:playlist.m3u8` exists.
     pub default_playlist: bool,
+    /// `OriginMode`: whether URLs are the same for everybody. Otherwise each viewer has a session in theirs.
+    pub origin_mode: bool,
     /// `CrossDomains`, or the server's default.
     pub cross_domains: CrossDomains,
     /// `CacheControl`.
@@ -384,6 +389,7 @@ impl Default for Hls {
             segment: Duration::from_secs(6),
             segment_count: 10,
             default_playlist: true,
+            origin_mode: true,
             cross_domains: CrossDomains::default(),
             cache: CacheControl::default(),
         }
@@ -411,25 +417,20 @@ impl CrossDomains {
     }
 }
 
-/// `CacheControl`: seconds for each kind of resource; 0 is `no-cache, no-store`, negative is no header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `CacheControl`: seconds for each kind of resource; 0 is `no-cache, no-store`, negative is no header. What is not
+/// written follows from the length of segments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CacheControl {
     /// Master playlists.
-    pub master: i64,
+    pub master: Option<i64>,
     /// Media playlists without directives.
-    pub chunklist: i64,
+    pub chunklist: Option<i64>,
     /// Media playlists with `_HLS_msn`.
-    pub chunklist_with_directives: i64,
+    pub chunklist_with_directives: Option<i64>,
     /// Init sections and segments.
-    pub segment: i64,
+    pub segment: Option<i64>,
     /// Parts.
-    pub part: i64,
-}
-
-impl Default for CacheControl {
-    fn default() -> Self {
-        CacheControl { master: 0, chunklist: 0, chunklist_with_directives: 60, segment: -1, part: -1 }
-    }
+    pub part: Option<i64>,
 }
 
 #[cfg(test)]

@@ -186,7 +186,7 @@ const DYNAMIC_REMOVAL: &str =
     "An application without streams costs nothing here, so there is none to remove.";
 const ERTMP: &str =
     "There is no switch: what the RTMP provider understands of Enhanced RTMP, it always takes.";
-const ETAG: &str = "There is no ETag: names of segments and parts never come back with another content.";
+const ETAG: &str = "There is always an ETag: it is the same on every server that gives the same bytes.";
 const EVENTS: &str = "Events are not inserted into the stream.";
 const FILES: &str = "Nothing is recorded or read from files.";
 const HARDWARE: &str = "Headwater does not transcode, so it needs no decoder, encoder or accelerator.";
@@ -195,8 +195,6 @@ const LABEL: &str = "Logs carry the server's name and no further label.";
 const MULTIPLEX: &str = "Streams are not composed from others; publish the stream as it shall be.";
 const NUMBERING: &str =
     "Segments are always numbered by time, so that every server gives them the same numbers.";
-const ORIGIN_MODE: &str =
-    "There are no sessions: names are always the same for everybody, as with OriginMode true.";
 const OVERLAYS: &str = "Nothing is drawn over the picture and no subtitles are made.";
 const P2P: &str = "Players do not serve one another; each is served by this node.";
 const EGRESS: &str = "This publisher is not served yet: players get LL-HLS and HLS, edges get OVT.";
@@ -303,7 +301,7 @@ static MODULES: &[Spec] = &[
     item("P2P", &[flag("Enable"), count("MaxClientPeersPerHostPeer")]).idle_unless("false", P2P),
     item("Recovery", &[flag("Enable"), count("DeleteLazyStreamTimeout")]).idle_unless("false", RECOVERY),
     item("DynamicAppRemoval", ENABLE).idle_unless("false", DYNAMIC_REMOVAL),
-    item("ETag", ENABLE).idle_unless("false", ETAG),
+    item("ETag", ENABLE).idle_unless("true", ETAG),
     item("ERTMP", ENABLE).idle(ERTMP),
 ];
 
@@ -754,7 +752,7 @@ static PUSH: &[Spec] = &[
 
 static LLHLS: &[Spec] = &[
     max_connection(),
-    flag("OriginMode").idle_unless("true", ORIGIN_MODE),
+    flag("OriginMode"),
     flag("ServerTimeBasedSegmentNumbering").idle_unless("true", NUMBERING),
     // RFC 8216, 6.2.2: a live playlist never falls under three target durations.
     int("SegmentCount", 3, 1_000, ""),
@@ -773,7 +771,7 @@ static LLHLS: &[Spec] = &[
 
 static HLS: &[Spec] = &[
     max_connection(),
-    flag("OriginMode").idle_unless("true", ORIGIN_MODE),
+    flag("OriginMode"),
     flag("ServerTimeBasedSegmentNumbering").idle_unless("true", NUMBERING),
     // As for LL-HLS.
     int("SegmentCount", 3, 1_000, ""),

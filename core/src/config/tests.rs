@@ -624,7 +624,7 @@ fn a_port_may_be_that_of_hls_and_of_ll_hls_and_of_nothing_else() {
 #[test]
 fn hls_has_what_ll_hls_has_without_parts() {
     let text = with_application(
-        "<Publishers><OVT/><LLHLS/><HLS><OriginMode>true</OriginMode><SegmentCount>4</SegmentCount>\
+        "<Publishers><OVT/><LLHLS/><HLS><OriginMode>false</OriginMode><SegmentCount>4</SegmentCount>\
          <ServerTimeBasedSegmentNumbering>true</ServerTimeBasedSegmentNumbering>\
          <SegmentDuration>1.5</SegmentDuration><CreateDefaultPlaylist>false</CreateDefaultPlaylist>\
          <CrossDomains><Url>*</Url></CrossDomains>\
@@ -637,7 +637,8 @@ fn hls_has_what_ll_hls_has_without_parts() {
         segment_count: 4,
         default_playlist: false,
         cross_domains: CrossDomains { urls: vec!["*".to_string()], headers: Vec::new() },
-        cache: CacheControl { segment: 60, ..CacheControl::default() },
+        cache: CacheControl { segment: Some(60), ..CacheControl::default() },
+        origin_mode: false,
     };
     assert_eq!(config.vhosts[0].applications[0].publishers.hls, Some(expected));
     let chunks = "<Publishers><OVT/><LLHLS/><HLS><ChunkDuration>1</ChunkDuration></HLS></Publishers>";
@@ -1085,7 +1086,7 @@ fn what_has_no_effect_is_said_once_and_what_agrees_not_at_all() {
         "Server.xml:3:41: warning: <WorkerCount> is accepted without effect. \
          There are no workers to count: one thread runs a node."
     );
-    let off = "<PrivacyProtection>false</PrivacyProtection><Modules><P2P><Enable>false</Enable></P2P><ETag/></Modules>";
+    let off = "<PrivacyProtection>false</PrivacyProtection><Modules><P2P><Enable>false</Enable></P2P><ETag><Enable>true</Enable></ETag></Modules>";
     assert_eq!(said(&with_extra(off)), [""; 0]);
     let on = "<Modules><P2P><Enable>true</Enable></P2P></Modules>";
     assert!(only(&with_extra(on)).starts_with("Server.xml:2:10: warning: <P2P> is accepted without effect."));

@@ -1,7 +1,8 @@
 //! All that a stream is packaged as: LL-HLS, HLS version 3, or both, as its application is configured.
 
-use super::packager::{Answer, Numbers, Packager, PackagerEvent, not_found};
+use super::packager::{Answer, Numbers, Packager, PackagerEvent, Response, not_found};
 use super::request::{Request, RequestError};
+use super::tag::Tags;
 use super::ts::{TsPackager, TsRequest};
 use crate::census::Census;
 use crate::config::Publishers;
@@ -12,6 +13,7 @@ use crate::media::{Packet, StreamInfo};
 pub struct Outputs {
     ll_hls: Option<Packager>,
     hls: Option<TsPackager>,
+    tags: Tags,
 }
 
 /// Where the numbers of each output begin: their segments need not be equally long.
@@ -47,6 +49,11 @@ impl Wanted {
         }
     }
 
+    /// Whether it is a master playlist, with which watching begins.
+    pub fn is_master(&self) -> bool {
+        matches!(self, Wanted::Hls(TsRequest::Master { .. }) | Wanted::LlHls(Request::Master { .. }))
+    }
+
     /// Whether it can be the beginning of watching; anything else names what was told in a playlist.
     pub fn is_playlist(&self) -> bool {
         match self {
@@ -59,7 +66,7 @@ impl Wanted {
 impl Outputs {
     /// The packagers that there are; `None` if none of the stream's tracks can be packaged.
     pub fn new(ll_hls: Option<Packager>, hls: Option<TsPackager>) -> Option<Outputs> {
-        (ll_hls.is_some() || hls.is_some()).then_some(Outputs { ll_hls, hls })
+        (ll_hls.is_some() || hls.is_some()).then(|| Outputs { ll_hls, hls, tags: Tags::default() })
     }
 
     /// Takes the next packet. Those of one track come in decoding order; late ones are dropped.
@@ -86,7 +93,13 @@ impl Outputs {
             Wanted::Hls(request) => self.hls.as_mut().map(|it| it.answer(request, gzip)),
             Wanted::LlHls(request) => self.ll_hls.as_mut().map(|it| it.answer(request, gzip)),
         };
-        answer.unwrap_or_else(not_found)
+        match answer.unwrap_or_else(not_found) {
+            Answer::Now(reply) if reply.tag.is_none() && reply.status.is_success() => {
+                let tag = Some(self.tags.of(wanted, &reply.body));
+                Answer::Now(Response { tag, ..reply })
+            }
+            other => other,
+        }
     }
 
     /// Where the numbers of a stream begin that comes after this one under the same name; `None` if this one has used

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use http::StatusCode;
 
 use super::grid::GridAnchor;
@@ -9,7 +10,9 @@ use super::lane::Lane;
 use super::playlist::{self, Common};
 use super::request::{Request, TrackRef};
 use super::segmenter::Segmenter;
-use super::text::Texts;
+use super::session::Session;
+use super::tag::Tag;
+use super::text::{self, MIME_PLAYLIST, Texts};
 use crate::census::Census;
 use crate::config::LlHls;
 use crate::io::Body;
@@ -91,8 +94,25 @@ pub struct Response {
     pub cache: Option<CacheKind>,
     /// Whether the body is compressed with gzip.
     pub gzip: bool,
+    /// The name of what the body is when it is not compressed; errors have none.
+    pub tag: Option<Tag>,
     /// The body.
     pub body: Body,
+}
+
+impl Response {
+    /// The same for one viewer: a playlist whose URLs carry their session. Anything else is what it is.
+    #[must_use]
+    pub fn with_session(self, session: &Session, gzip: bool) -> Response {
+        let Body(pieces) = &self.body;
+        let Some(plain) = pieces.first().filter(|_| self.content_type == MIME_PLAYLIST && !self.gzip) else {
+            return self;
+        };
+        let text = session.write_into(&String::from_utf8_lossy(plain));
+        let tag = Some(Tag::of_text(text.as_bytes()));
+        let bytes = if gzip { text::compress(text.as_bytes()) } else { Bytes::from(text) };
+        Response { gzip, tag, body: Body::from(bytes), ..self }
+    }
 }
 
 /// Which of [`crate::config::CacheControl`]'s ages applies.
@@ -411,7 +431,14 @@ fn advance_part_limit(target_us: i64) -> u32 {
 
 fn media(lane: &Lane, cache: CacheKind, body: Body) -> Answer {
     let content_type = if lane.track.kind == Kind::Audio { "audio/mp4" } else { "video/mp4" };
-    Answer::Now(Response { status: StatusCode::OK, content_type, cache: Some(cache), gzip: false, body })
+    Answer::Now(Response {
+        status: StatusCode::OK,
+        content_type,
+        cache: Some(cache),
+        gzip: false,
+        tag: None,
+        body,
+    })
 }
 
 pub(super) fn not_found() -> Answer {
@@ -423,5 +450,12 @@ fn bad_request() -> Answer {
 }
 
 fn error(status: StatusCode) -> Answer {
-    Answer::Now(Response { status, content_type: "", cache: None, gzip: false, body: Body::default() })
+    Answer::Now(Response {
+        status,
+        content_type: "",
+        cache: None,
+        gzip: false,
+        tag: None,
+        body: Body::default(),
+    })
 }

@@ -8,9 +8,10 @@ use flate2::{Compression, GzBuilder};
 use http::StatusCode;
 
 use super::packager::{Answer, CacheKind, Response, not_found};
+use super::tag::Tag;
 use crate::io::Body;
 
-const MIME_PLAYLIST: &str = "application/vnd.apple.mpegurl";
+pub(super) const MIME_PLAYLIST: &str = "application/vnd.apple.mpegurl";
 
 /// Rendered playlists, by what they are of.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(super) struct Texts<K>(BTreeMap<K, Text>);
 #[derive(Debug)]
 struct Text {
     plain: Bytes,
+    tag: Tag,
     gzip: Option<Bytes>,
 }
 
@@ -35,7 +37,8 @@ impl<K: Ord> Texts<K> {
     }
 
     pub(super) fn insert(&mut self, what: K, text: String) {
-        self.0.insert(what, Text { plain: Bytes::from(text), gzip: None });
+        self.0
+            .insert(what, Text { tag: Tag::of_text(text.as_bytes()), plain: Bytes::from(text), gzip: None });
     }
 
     /// The answer with a playlist that is there.
@@ -50,6 +53,7 @@ impl<K: Ord> Texts<K> {
             content_type: MIME_PLAYLIST,
             cache: Some(cache),
             gzip,
+            tag: Some(text.tag),
             body: Body::from(body),
         })
     }
@@ -64,7 +68,7 @@ impl<K: Ord> Texts<K> {
 }
 
 /// The text in gzip, the same bytes for the same text everywhere.
-fn compress(text: &[u8]) -> Bytes {
+pub(super) fn compress(text: &[u8]) -> Bytes {
     let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::new(6));
     let written = encoder.write_all(text).and_then(|()| encoder.finish());
     Bytes::from(written.expect("writing to a Vec never fails"))

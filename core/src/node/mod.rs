@@ -11,6 +11,7 @@
 //!
 //! No protocol is spoken here, and nothing here assumes that this is the only node of its process.
 
+mod answering;
 mod census;
 mod directory;
 mod journal;
@@ -71,6 +72,7 @@ pub struct Node {
     next_stream: u64,
     next_conn: u64,
     next_ask: u64,
+    next_session: u64,
     closing: bool,
     out: VecDeque<Output>,
 }
@@ -114,6 +116,7 @@ impl Node {
             next_stream: 0,
             next_conn: 0,
             next_ask: 0,
+            next_session: 0,
             closing: false,
             out: VecDeque::new(),
         }

@@ -86,6 +86,7 @@ struct Bench {
     written: BTreeMap<ConnId, Vec<Bytes>>,
     answers: BTreeMap<RequestId, u16>,
     bodies: BTreeMap<RequestId, String>,
+    headers: BTreeMap<RequestId, http::HeaderMap>,
     events: Vec<Event>,
     /// What directories were asked.
     commands: Vec<(AskId, StoreId, StoreCommand)>,
@@ -103,6 +104,7 @@ impl Bench {
             written: BTreeMap::new(),
             answers: BTreeMap::new(),
             bodies: BTreeMap::new(),
+            headers: BTreeMap::new(),
             events: Vec::new(),
             commands: Vec::new(),
         }
@@ -123,6 +125,7 @@ impl Bench {
                 Output::Respond { id, response } => {
                     let twice = self.answers.insert(id, response.status().as_u16());
                     assert_eq!(twice, None, "{id:?} was answered twice");
+                    self.headers.insert(id, response.headers().clone());
                     let body = response.into_body().0.concat();
                     self.bodies.insert(id, String::from_utf8_lossy(&body).into_owned());
                 }
@@ -175,16 +178,28 @@ impl Bench {
     }
 
     fn get(&mut self, path: &str) -> RequestId {
+        self.get_with(path, &[])
+    }
+
+    fn get_with(&mut self, path: &str, fields: &[(&str, &str)]) -> RequestId {
         self.asked += 1;
         let id = RequestId(self.asked);
         let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        let request = http::Request::get(path).header("host", "edge").body(()).expect("a request");
+        let mut request = http::Request::get(path).header("host", "edge");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).expect("a request");
         self.tell(Input::Request { id, service: Service::Http, peer, request });
         id
     }
 
     fn status(&self, id: RequestId) -> Option<u16> {
         self.answers.get(&id).copied()
+    }
+
+    fn header(&self, id: RequestId, name: &str) -> Option<&str> {
+        self.headers.get(&id)?.get(name)?.to_str().ok()
     }
 
     fn misbehaved(&self) -> Vec<&str> {
@@ -1312,4 +1327,101 @@ fn servers_agree_on_where_an_encoders_time_zero_lies() {
     assert!(matches!(&told[..], [None, Some(why)] if why.contains("NTP")), "{told:?}");
     let (_, body) = bench.manage("/api/v1/streams", Some("secret"));
     assert!(body.contains("\"interchangeable\": false") && body.contains("NTP"), "{body}");
+}
+
+// --- Answers for caches ---
+
+/// The URLs in a playlist, relative to its own.
+fn urls(playlist: &str) -> Vec<String> {
+    let of_line = |line: &str| match line.split_once("URI=\"") {
+        Some((_, rest)) => rest.split_once('"').map(|(url, _)| url.to_owned()),
+        None => (!line.starts_with('#') && !line.is_empty()).then(|| line.to_owned()),
+    };
+    let absolute = |url: String| if url.starts_with('/') { url } else { format!("/app/stream/{url}") };
+    playlist.lines().filter_map(of_line).map(absolute).collect()
+}
+
+#[test]
+fn two_servers_give_one_thing_one_name_and_who_has_it_is_told_so() {
+    let mut tags = Vec::new();
+    for _ in 0..2 {
+        let mut bench = Bench::new(origin(true));
+        Encoder::new(&mut bench, "stream").publish(&mut bench, 20_000, 0);
+        let master = bench.get("/app/stream/llhls.m3u8");
+        let chunklist = urls(&bench.bodies[&master])[0].clone();
+        let chunklist = bench.get(&chunklist);
+        let mut files = urls(&bench.bodies[&chunklist]);
+        // The last one is the part that is announced, before the report on the other track.
+        files.retain(|url| url.contains("/seg_") || url.contains("/init_"));
+        assert!(files.len() > 2, "{files:?}");
+        let mut seen = vec![bench.header(master, "etag").unwrap().to_owned()];
+        for url in files {
+            let first = bench.get(&url);
+            assert_eq!(bench.status(first), Some(200), "{url}");
+            let tag = bench.header(first, "etag").unwrap().to_owned();
+            let again = bench.get_with(&url, &[("if-none-match", &tag)]);
+            assert_eq!((bench.status(again), bench.bodies[&again].as_str()), (Some(304), ""), "{url}");
+            let part = bench.get_with(&url, &[("range", "bytes=4-7")]);
+            assert_eq!(bench.status(part), Some(206));
+            assert_eq!(bench.bodies[&part].len(), 4, "a box's type");
+            seen.push(tag);
+        }
+        tags.push(seen);
+    }
+    assert_eq!(tags[0], tags[1]);
+    let mut names = tags[0].clone();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), tags[0].len(), "other bytes have other names");
+}
+
+#[test]
+fn errors_are_kept_for_a_moment_or_not_at_all() {
+    let mut bench = Bench::new(origin(true));
+    let absent = bench.get("/app/stream/llhls.m3u8");
+    assert_eq!((bench.status(absent), bench.header(absent, "cache-control")), (Some(404), Some("max-age=1")));
+    Encoder::new(&mut bench, "stream").publish(&mut bench, 8_000, 0);
+    bench.run(60_000);
+    let frozen = bench.get("/app/stream/llhls.m3u8");
+    assert_eq!(bench.status(frozen), Some(503));
+    assert_eq!(bench.header(frozen, "cache-control"), Some("no-store"));
+    assert_eq!(bench.header(frozen, "retry-after"), Some("1"));
+}
+
+#[test]
+fn without_origin_mode_a_viewer_has_a_session_in_every_url() {
+    let mut config = origin(true);
+    let llhls = config.vhosts[0].applications[0].publishers.llhls.as_mut().unwrap();
+    llhls.origin_mode = false;
+    let mut bench = Bench::new(config);
+    Encoder::new(&mut bench, "stream").publish(&mut bench, 20_000, 0);
+    let (one, two) = (bench.get("/app/stream/llhls.m3u8"), bench.get("/app/stream/llhls.m3u8"));
+    assert_ne!(bench.bodies[&one], bench.bodies[&two], "each has their own");
+    assert_eq!(bench.header(one, "cache-control"), Some("no-store"));
+    let chunklist = urls(&bench.bodies[&one])[0].clone();
+    let (bare, query) = chunklist.split_once("?session=").expect("a session");
+    let (id, key) = query.split_once('_').expect("two words");
+    assert_eq!((id, key.len()), ("1", 8));
+
+    for wrong in [bare.to_owned(), format!("{bare}?session=x"), format!("{bare}?session=_")] {
+        let refused = bench.get(&wrong);
+        assert_eq!(
+            (bench.status(refused), bench.header(refused, "cache-control")),
+            (Some(401), Some("no-store"))
+        );
+    }
+    let media = bench.get(&chunklist);
+    assert_eq!(bench.status(media), Some(200));
+    let all = urls(&bench.bodies[&media]);
+    assert!(all.len() > 5 && all.iter().all(|url| url.ends_with(&format!("?session={query}"))), "{all:?}");
+    let segment = all.iter().find(|url| url.contains("/seg_")).unwrap();
+    let (bare, _) = segment.split_once('?').unwrap();
+    let (with, without) = (bench.get(segment), bench.get(bare));
+    assert_eq!((bench.status(with), bench.status(without)), (Some(200), Some(401)));
+
+    let zipped = bench.get_with(&chunklist, &[("accept-encoding", "gzip")]);
+    assert_eq!(bench.header(zipped, "content-encoding"), Some("gzip"));
+    let tag = bench.header(zipped, "etag").unwrap().to_owned();
+    let again = bench.get_with(&chunklist, &[("accept-encoding", "gzip"), ("if-none-match", &tag)]);
+    assert_eq!(bench.status(again), Some(304));
 }

@@ -5,13 +5,12 @@
 
 use core::time::Duration;
 
-use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header;
 use http::{Method, Response, StatusCode};
 
 use crate::config::{CacheControl, CrossDomains, Publishers};
 use crate::event::StreamKey;
-use crate::hls::{self, Answer, CacheKind, WaitFor, Wanted};
+use crate::hls::{Answer, Session, WaitFor, Wanted};
 use crate::io::{Body, Output, RequestId};
 use crate::limits::{NODE_WAITING_REQUESTS_MAX, START_TIMEOUT, WAITING_REQUESTS_MAX};
 use crate::media::TrackId;
@@ -19,6 +18,7 @@ use crate::name;
 use crate::pull::Over;
 use crate::time::{Now, Time};
 
+use super::answering::{self, Policy, Terms};
 use super::pulling::Pulling;
 use super::stream::{Packaging, Stream, StreamId};
 use super::waiting::Waiting;
@@ -28,8 +28,9 @@ use super::{Child, Node};
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     wanted: Wanted,
-    origin: Option<HeaderValue>,
-    gzip: bool,
+    terms: Terms,
+    /// The viewer's, where URLs carry one.
+    session: Option<Session>,
 }
 
 /// Why a viewer gets no media.
@@ -37,6 +38,8 @@ pub(super) struct Asked {
 enum Failure {
     /// The stream has stopped moving, or did not start in time.
     Frozen,
+    /// A URL without the session that its playlist gave it.
+    NoSession,
     /// Nothing of that name.
     NotFound,
     /// The node has no room.
@@ -54,9 +57,9 @@ impl Node {
             return self.respond(id, response);
         }
         let Some((key, publishers, file)) = self.locate(request) else {
-            return self.refuse(id, &CrossDomains::default(), None, Failure::NotFound);
+            return self.refuse(id, &NOBODY, &Terms::default(), Failure::NotFound);
         };
-        let origin = request.headers().get(header::ORIGIN).cloned();
+        let terms = Terms::of(request);
         let parsed = Wanted::parse(&publishers, &file, request.uri().query());
         let cross = match &parsed {
             Ok(wanted) => cross_domains(&publishers, wanted),
@@ -64,26 +67,28 @@ impl Node {
         };
         match *request.method() {
             Method::GET | Method::HEAD => {}
-            Method::OPTIONS => return self.preflight(id, cross, origin.as_ref(), request),
-            _ => {
-                let mut response = Response::new(Body::default());
-                *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
-                return self.respond(id, response);
-            }
+            Method::OPTIONS => return self.respond(id, answering::preflight(request, cross)),
+            _ => return self.respond(id, answering::not_allowed()),
         }
         if self.closing {
-            return self.refuse(id, cross, origin.as_ref(), Failure::Stopping);
+            return self.refuse(id, cross, &terms, Failure::Stopping);
         }
         let wanted = match parsed {
             Ok(wanted) => wanted,
             Err(error) => {
-                let mut response = text(error.status(), &format!("{error}\n"));
-                allow_origin(response.headers_mut(), cross, origin.as_ref());
+                let response = answering::text(error.status(), &format!("{error}\n"), &terms, cross);
                 return self.respond(id, response);
             }
         };
-        let asked = Asked { wanted, gzip: accepts_gzip(request), origin };
+        let session = match is_origin_mode(&publishers, &wanted) {
+            true => None,
+            false if wanted.is_master() => Some(self.new_session()),
+            false => match Session::find(request.uri().query()) {
+                Some(session) => Some(session),
+                None => return self.refuse(id, cross, &terms, Failure::NoSession),
+            },
+        };
+        let asked = Asked { wanted, terms, session };
         self.view(now, id, key, asked, request.uri().query(), cross);
     }
 
@@ -119,7 +124,7 @@ impl Node {
             let Some((request, asked)) = stream.waiting.pop_due(now.mono) else { return };
             let cross = cross_domains(&stream.app.publishers, &asked.wanted).clone();
             self.parked.remove(&request);
-            self.refuse(request, &cross, asked.origin.as_ref(), Failure::Frozen);
+            self.refuse(request, &cross, &asked.terms, Failure::Frozen);
         }
     }
 
@@ -153,7 +158,7 @@ impl Node {
         for (request, asked) in waiting.take_all() {
             self.parked.remove(&request);
             let cross = cross_domains(publishers, &asked.wanted);
-            self.refuse(request, cross, asked.origin.as_ref(), failure);
+            self.refuse(request, cross, &asked.terms, failure);
         }
     }
 
@@ -200,7 +205,7 @@ impl Node {
             },
             false => Failure::NotFound,
         };
-        self.refuse(request, cross, asked.origin.as_ref(), failure);
+        self.refuse(request, cross, &asked.terms, failure);
     }
 
     /// Answers a request about a stream that is here, now or when it can be.
@@ -210,10 +215,13 @@ impl Node {
         let frozen = stream.is_frozen(now.mono, &asked.wanted);
         let cross = || cross_domains(&stream.app.publishers, &asked.wanted).clone();
         let answer = match &mut stream.packaging {
-            Packaging::Outputs(outputs) => outputs.answer(&asked.wanted, asked.gzip),
+            Packaging::Outputs(outputs) => {
+                // Where each viewer has URLs of their own, nothing that is compressed is for two of them.
+                outputs.answer(&asked.wanted, asked.terms.gzip && asked.session.is_none())
+            }
             Packaging::Never => {
                 let cross = cross();
-                return self.refuse(request, &cross, asked.origin.as_ref(), Failure::NotFound);
+                return self.refuse(request, &cross, &asked.terms, Failure::NotFound);
             }
             Packaging::NotYet => Answer::Wait(match asked.wanted {
                 Wanted::Hls(_) => WaitFor::Muxed,
@@ -221,12 +229,17 @@ impl Node {
             }),
         };
         match answer {
-            Answer::Now(reply) if frozen && is_playlist(reply.cache) => {
+            Answer::Now(reply) if frozen && reply.cache.is_some_and(answering::is_playlist) => {
                 let cross = cross();
-                self.refuse(request, &cross, asked.origin.as_ref(), Failure::Frozen);
+                self.refuse(request, &cross, &asked.terms, Failure::Frozen);
             }
             Answer::Now(reply) => {
-                let response = media_response(stream, &asked, reply);
+                let reply = match &asked.session {
+                    Some(session) => reply.with_session(session, asked.terms.gzip),
+                    None => reply,
+                };
+                let policy = policy(&stream.app.publishers, &asked.wanted);
+                let response = answering::media(reply, &asked.terms, policy);
                 self.respond(request, response);
             }
             Answer::Wait(wait) => self.park(now, request, id, asked, wait, until),
@@ -246,7 +259,7 @@ impl Node {
         let is_full = stream.waiting.len() >= WAITING_REQUESTS_MAX;
         if is_full || self.parked.len() >= NODE_WAITING_REQUESTS_MAX {
             let cross = cross_domains(&stream.app.publishers, &asked.wanted).clone();
-            return self.refuse(request, &cross, asked.origin.as_ref(), Failure::Overloaded);
+            return self.refuse(request, &cross, &asked.terms, Failure::Overloaded);
         }
         let patience = match wait {
             WaitFor::Muxed => start_timeout(stream),
@@ -259,44 +272,24 @@ impl Node {
         self.timers.set(Child::Stream(id), Some(until));
     }
 
-    fn preflight(
-        &mut self,
-        id: RequestId,
-        cross: &CrossDomains,
-        origin: Option<&HeaderValue>,
-        request: &http::Request<()>,
-    ) {
-        let mut response = Response::new(Body::default());
-        let headers = response.headers_mut();
-        if allow_origin(headers, cross, origin) {
-            headers.insert(HeaderName::from_static("access-control-allow-private-network"), TRUE);
-            if let Some(wanted) = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-                headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
-            }
-        }
-        self.respond(id, response);
-    }
-
-    fn refuse(
-        &mut self,
-        id: RequestId,
-        cross: &CrossDomains,
-        origin: Option<&HeaderValue>,
-        failure: Failure,
-    ) {
+    fn refuse(&mut self, id: RequestId, cross: &CrossDomains, terms: &Terms, failure: Failure) {
         let (status, why) = match failure {
             Failure::Frozen => (StatusCode::SERVICE_UNAVAILABLE, "The stream is not moving.\n"),
+            Failure::NoSession => {
+                (StatusCode::UNAUTHORIZED, "Begin with the master playlist: it gives a session.\n")
+            }
             Failure::NotFound => (StatusCode::NOT_FOUND, "There is no such stream or file.\n"),
             Failure::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "The server has no room.\n"),
             Failure::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down.\n"),
             Failure::Unreachable => (StatusCode::BAD_GATEWAY, "No origin could be reached.\n"),
         };
-        let mut response = text(status, why);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        allow_origin(response.headers_mut(), cross, origin);
-        self.respond(id, response);
+        self.respond(id, answering::text(status, why, terms, cross));
+    }
+
+    fn new_session(&mut self) -> Session {
+        self.next_session += 1;
+        let key: String = (0..SESSION_KEY_CHARS).map(|_| self.rng.alphanumeric()).collect();
+        Session::new(self.next_session, &key)
     }
 
     fn respond(&mut self, id: RequestId, response: Response<Body>) {
@@ -333,89 +326,36 @@ fn any_cross_domains(publishers: &Publishers) -> &CrossDomains {
 
 static NOBODY: CrossDomains = CrossDomains { urls: Vec::new(), headers: Vec::new() };
 
-fn media_response(stream: &Stream, asked: &Asked, reply: hls::Response) -> Response<Body> {
-    let publishers = &stream.app.publishers;
-    let configured = match asked.wanted {
-        Wanted::Hls(_) => publishers.hls.as_ref().map(|hls| &hls.cache),
-        Wanted::LlHls(_) => publishers.llhls.as_ref().map(|llhls| &llhls.cache),
+/// What the publisher of `wanted` says about its answers.
+fn policy<'a>(publishers: &'a Publishers, wanted: &Wanted) -> Policy<'a> {
+    let cross = cross_domains(publishers, wanted);
+    let origin_mode = is_origin_mode(publishers, wanted);
+    let configured = match wanted {
+        Wanted::Hls(_) => publishers.hls.as_ref().map(|hls| (&hls.cache, hls.segment)),
+        Wanted::LlHls(_) => publishers.llhls.as_ref().map(|llhls| (&llhls.cache, llhls.segment)),
     };
-    let cache = configured.cloned().unwrap_or_default();
-    let mut response = Response::new(reply.body);
-    *response.status_mut() = reply.status;
-    let headers = response.headers_mut();
-    if !reply.content_type.is_empty() {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
-    }
-    if let Some(value) = cache_control(&cache, reply.cache) {
-        headers.insert(header::CACHE_CONTROL, value);
-    }
-    if reply.gzip {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    if is_playlist(reply.cache) {
-        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding, Origin"));
-    } else {
-        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    }
-    allow_origin(headers, cross_domains(publishers, &asked.wanted), asked.origin.as_ref());
-    response
+    let (cache, segment) = configured.unwrap_or((&UNWRITTEN, Duration::ZERO));
+    Policy { cross, cache, segment, origin_mode }
 }
 
-fn is_playlist(kind: Option<CacheKind>) -> bool {
-    use CacheKind::{Chunklist, ChunklistWithDirectives, Master};
-    matches!(kind, Some(Chunklist | ChunklistWithDirectives | Master))
-}
-
-fn cache_control(cache: &CacheControl, kind: Option<CacheKind>) -> Option<HeaderValue> {
-    let seconds = match kind {
-        Some(CacheKind::Chunklist) => cache.chunklist,
-        Some(CacheKind::ChunklistWithDirectives) => cache.chunklist_with_directives,
-        Some(CacheKind::Master) => cache.master,
-        Some(CacheKind::Part) => cache.part,
-        Some(CacheKind::Segment) => cache.segment,
-        None => 0,
-    };
-    match seconds {
-        0 => Some(HeaderValue::from_static("no-cache, no-store")),
-        1.. => HeaderValue::from_str(&format!("max-age={seconds}")).ok(),
-        _ => None,
+/// Whether the URLs of the publisher of `wanted` are the same for everybody.
+fn is_origin_mode(publishers: &Publishers, wanted: &Wanted) -> bool {
+    match wanted {
+        Wanted::Hls(_) => publishers.hls.as_ref().is_none_or(|hls| hls.origin_mode),
+        Wanted::LlHls(_) => publishers.llhls.as_ref().is_none_or(|llhls| llhls.origin_mode),
     }
 }
 
-/// Lets a web page read the answer if its origin is allowed (reference: LL-HLS section 6.4).
-fn allow_origin(headers: &mut http::HeaderMap, cross: &CrossDomains, origin: Option<&HeaderValue>) -> bool {
-    let everybody = cross.urls.iter().any(|url| url == "*");
-    let allowed = if everybody {
-        Some(HeaderValue::from_static("*"))
-    } else {
-        origin.filter(|origin| origin.to_str().is_ok_and(|text| cross.allows(text))).cloned()
-    };
-    let is_allowed = allowed.is_some();
-    if let Some(allowed) = allowed {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
-        if !everybody {
-            // Browsers refuse credentials together with `*`, so they are only offered to a named origin.
-            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE);
-        }
-    }
-    for (name, value) in &cross.headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            headers.insert(name, value);
-        }
-    }
-    is_allowed
-}
+static UNWRITTEN: CacheControl = CacheControl {
+    master: None,
+    chunklist: None,
+    chunklist_with_directives: None,
+    segment: None,
+    part: None,
+};
 
-fn text(status: StatusCode, why: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(Bytes::copy_from_slice(why.as_bytes())));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
-    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    response
-}
+/// As in OvenMediaEngine.
+const SESSION_KEY_CHARS: usize = 8;
 
 /// One segment of a path, as text without control characters.
 fn decode(segment: &str) -> Option<String> {
@@ -427,17 +367,3 @@ fn host_header(request: &http::Request<()>) -> Option<String> {
     let host = request.headers().get(header::HOST)?.to_str().ok()?;
     host.parse::<http::uri::Authority>().ok().map(|authority| authority.host().to_owned())
 }
-
-/// Whether the client takes gzip (RFC 9110 section 12.5.3); a quality of 0 is a no.
-fn accepts_gzip(request: &http::Request<()>) -> bool {
-    let values = request.headers().get_all(header::ACCEPT_ENCODING);
-    values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|coding| {
-        let mut parts = coding.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
-        let refused = parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-        (name.eq_ignore_ascii_case("gzip") || name == "*") && !refused
-    })
-}
-
-const METHODS: &str = "GET, HEAD, OPTIONS";
-const TRUE: HeaderValue = HeaderValue::from_static("true");

@@ -140,6 +140,7 @@ impl TsPackager {
                         content_type: MIME_SEGMENT,
                         cache: Some(CacheKind::Segment),
                         gzip: false,
+                        tag: None,
                         body: Body(segment.body()),
                     })
                 })
