@@ -32,7 +32,7 @@ pub struct Cache {
     kind: Kind,
     port: u16,
     dir: PathBuf,
-    _process: Process,
+    process: Process,
 }
 
 impl Cache {
@@ -57,7 +57,7 @@ impl Cache {
             }
             thread::sleep(Duration::from_millis(20));
         }
-        Ok(Cache { kind, port, dir, _process: process })
+        Ok(Cache { kind, port, dir, process })
     }
 
     /// `host:port` of it.
@@ -91,6 +91,13 @@ impl Cache {
                 Ok(Counted { asked: count("MAIN.client_req")?, passed: count("MAIN.backend_req")? })
             }
         }
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        // Asked, it takes its helpers with it; killed, nginx leaves them behind.
+        let _ = self.process.terminate(Duration::from_secs(5));
     }
 }
 
