@@ -382,7 +382,34 @@ impl Joining {
                 offsets.iter().filter(|(_, votes)| **votes >= VOTES_NEEDED).map(|(offset_us, _)| *offset_us);
             known.filter(|offset_us| off_by(offset_us) <= LIVE_AGREES_US).min_by_key(off_by)
         };
-        near(timeline.live_us(now)?).or_else(|| near(timeline.end_us()?))
+        near(timeline.live_us(now)?)
+            .or_else(|| near(timeline.end_us()?))
+            .or_else(|| self.offset_of_the_late(timeline, now))
+    }
+
+    /// The offset of a source that is behind the clock and goes on where the timeline ends: an origin that was stopped
+    /// for a while delivers what it had missed, and will have caught up in a moment. What it carried before leaves no
+    /// doubt, and nothing of what follows was carried before: else it would be a programme that loops.
+    fn offset_of_the_late(&self, timeline: &Timeline, now: Now) -> Option<i64> {
+        let mut offset_us = None;
+        let mut goes_on = false;
+        for packet in self.held.iter().filter(|packet| packet.data.len() >= PROOF_BYTES) {
+            let fingerprint = fingerprint(packet);
+            if timeline.memory.places(fingerprint).next().is_none() {
+                goes_on = offset_us.is_some();
+                continue;
+            }
+            let place = timeline.memory.only_place(fingerprint)?;
+            let known_us = place.micros_since(packet.dts);
+            let agrees = |other_us: i64| known_us.abs_diff(other_us) <= OFFSET_AGREES_US;
+            if goes_on || !offset_us.is_none_or(agrees) {
+                return None;
+            }
+            offset_us = Some(known_us);
+        }
+        let edge_us = self.newest_us()?.saturating_add(offset_us?);
+        let is_behind = (timeline.end_us()?..=timeline.live_us(now)?).contains(&edge_us);
+        offset_us.filter(|_| goes_on && is_behind)
     }
 
     /// Every offset at which packets held were placed before, and how much speaks for it.

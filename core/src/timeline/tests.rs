@@ -449,6 +449,47 @@ fn a_source_that_is_late_is_better_than_none() {
     assert_eq!(passed.joined, Some(Joined::KeyFrame));
 }
 
+/// The other origin was stopped together with its encoder's connection, and delivers what had been kept for it: it is
+/// five seconds behind and will have caught up in a moment.
+#[test]
+fn a_source_that_is_behind_after_a_silence_goes_on_where_the_timeline_ends() {
+    let mut timeline = playing(100);
+    let mut late = Feed::new(Some(VIDEO));
+    late.expect_burst(126);
+    let mut out = Vec::new();
+    for n in 75..=200 {
+        out.extend(late.push(&mut timeline, at(13_000), frame(n, 77_000)).packets);
+    }
+    for n in 201..=325 {
+        out.extend(late.push(&mut timeline, at(13_040), frame(n, 77_000)).packets);
+    }
+    assert_eq!(millis(&out), (101..=325).map(|n| n * 40).collect::<Vec<_>>());
+}
+
+/// The same of a programme that loops: it is not behind, only what it shows has been there before.
+#[test]
+fn a_loop_is_not_behind_after_a_silence() {
+    for silent in [12_000, 13_000] {
+        let mut timeline = Timeline::new(TimestampMode::ZeroBased);
+        play(&mut timeline, (0..=320).map(|n| (n * 40, looped(n as i64, 0))));
+        let live = 320 + silent as i64 / 40;
+        let mut other = Feed::new(Some(VIDEO));
+        let clock = 12_800 + silent;
+        for n in (live - 120) / 25 * 25..=live {
+            other.push(&mut timeline, at(clock), looped(n, 54_321));
+        }
+        // What it shows is nothing new, so it has to prove that it is alive.
+        let mut out = Vec::new();
+        for n in 1..=10 {
+            let clock = clock + 40 * n;
+            out.extend(other.push(&mut timeline, at(clock), looped(live + n as i64, 54_321)).packets);
+            out.extend(other.handle_timeout(&mut timeline, at(clock + 10)).packets);
+        }
+        let last = millis(&out).last().copied().expect("it is joined");
+        assert!((last - clock as i64 - 400).abs() < 300, "{silent}: {last}");
+    }
+}
+
 #[test]
 fn a_burst_that_says_how_long_it_is_is_waited_for_however_it_comes() {
     let mut timeline = Timeline::new(TimestampMode::ZeroBased);
