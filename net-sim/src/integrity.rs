@@ -180,6 +180,18 @@ struct Span {
     reported: bool,
 }
 
+impl Span {
+    /// On which timeline it ends, and where there.
+    fn end(&self) -> (u64, i64) {
+        (self.of.2, place_us(self.to_us, self.offset_us))
+    }
+}
+
+/// Where on the receiver's timeline something is that was made at `made_us` of the source's time.
+fn place_us(made_us: u64, offset_us: i64) -> i64 {
+    offset_us.saturating_add_unsigned(made_us)
+}
+
 impl Timing {
     /// Takes the next frame of a track: when it is decoded, and how much later presented, on the receiver's timeline
     /// of this `epoch`. Times of different epochs have nothing to do with each other. Returns what is wrong; a track
@@ -231,12 +243,24 @@ impl Timing {
                 }
             }
         }
-        let beside = |span: &&Span| span.of == of && (span.from_us..=span.to_us).contains(&mark.dts_us);
-        if let (Some(own), Some(other)) = (lane.spans.back_mut(), other.spans.iter().rev().find(beside))
-            && (offset_us - other.offset_us).abs() > STEP_US
+        // What is shown a second time has two places, and one track may have been shown again already when the other
+        // has not: that is held against this one as soon as it has come as far.
+        let place = (epoch, place_us(mark.dts_us, offset_us));
+        let has_come_as_far = other.spans.iter().any(|span| span.end() >= place);
+        let beside = |span: &&Span, by_us: u64| {
+            let (from_us, to_us) = (span.from_us.saturating_sub(by_us), span.to_us.saturating_add(by_us));
+            span.of == of && (from_us..=to_us).contains(&mark.dts_us)
+        };
+        let is_beside = other.spans.iter().any(|span| beside(&span, 0));
+        let near = other.spans.iter().rev().filter(|span| beside(span, FRAME_US));
+        let off_us = near.map(|span| offset_us - span.offset_us).min_by_key(|us| us.abs());
+        if let (Some(own), Some(us)) = (lane.spans.back_mut(), off_us)
+            && us.abs() > STEP_US
+            && is_beside
+            && has_come_as_far
             && !core::mem::replace(&mut own.reported, true)
         {
-            wrong.push(Mistiming::OutOfStep { frame, us: offset_us - other.offset_us });
+            wrong.push(Mistiming::OutOfStep { frame, us });
         }
         wrong
     }
@@ -247,6 +271,8 @@ const ROUNDING_US: i64 = 2_000;
 /// How far the tracks may be apart. Sound follows sound without a seam to the end of a segment, so after a joint it may
 /// be half a frame off: 12 ms of 1,024 samples at 44.1 kHz; and both tracks are rounded.
 const STEP_US: i64 = 14_000;
+/// The longest frame, in microseconds: the two tracks of what is shown again do not begin and end with the same moment.
+const FRAME_US: u64 = 50_000;
 /// A clock that is set back by more than this is taken for a new one at once.
 const SETTLING_US: u64 = 1_100_000;
 /// How many spans of a track are remembered, to hold the other one against.
@@ -336,5 +362,31 @@ mod tests {
         assert!(matches!(late[1], Mistiming::OutOfStep { us: -40_000, .. }), "{late:?}");
         let apart = times(|mark| if mark.source & 1 == 0 { (0, 0) } else { (-90_000, 0) });
         assert!(matches!(apart[..], [Mistiming::OutOfStep { frame: 0, us: -90_000 }]), "{apart:?}");
+    }
+
+    /// Two seconds, and then the last half of them again, four seconds later, one track after the other.
+    #[test]
+    fn what_is_shown_again_is_held_against_what_is_shown_again() {
+        let mut frames = Frames::new(Source::default(), 1, Wall::from_micros(0));
+        let marks: Vec<Mark> = (0..160).map(|_| frames.produce().mark).collect();
+        let of = |audio: bool| marks.iter().filter(move |mark| mark.source & 1 == u32::from(audio));
+        let again = |video_us: i64, audio_us: i64, video_first: bool| {
+            let mut timing = Timing::default();
+            let mut show = |mark: &Mark, by_us: i64| {
+                timing.frame(*mark, mark.dts_us as i64 + by_us, i64::from(mark.composition_us), 0)
+            };
+            let mut found: Vec<Mistiming> = marks.iter().flat_map(|mark| show(mark, 0)).collect();
+            for audio in [!video_first, video_first] {
+                let by_us = if audio { audio_us } else { video_us };
+                let late = of(audio).filter(|mark| mark.dts_us > 1_000_000);
+                found.extend(late.flat_map(|mark| show(mark, by_us)));
+            }
+            found
+        };
+        for video_first in [false, true] {
+            assert_eq!(again(4_000_000, 4_000_000, video_first), []);
+            let apart = again(4_000_000, 4_090_000, video_first);
+            assert!(matches!(apart[..], [Mistiming::OutOfStep { .. }]), "{apart:?}");
+        }
     }
 }
