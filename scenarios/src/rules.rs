@@ -1,7 +1,7 @@
 //! What a script can demand of its run, as data, and the checkers that hold a simulated run to it. What must hold in
 //! every run is not here: see `play`.
 
-use core::ops::RangeInclusive;
+use core::ops::Range;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,7 +80,9 @@ pub enum Rule {
         /// The spans, in the order of time: the earliest and the latest moment.
         spans: Vec<(u64, u64)>,
     },
-    /// In this span, in milliseconds from the beginning, the edge plays from this server and no other.
+    /// In this span, in milliseconds from the beginning, the edge plays from this server and no other. What happens in
+    /// the moment with which the span ends is not looked at: where packets take no time, a fault and what follows from
+    /// it have the same moment.
     PlaysFrom {
         /// The edge.
         edge: String,
@@ -88,7 +90,7 @@ pub enum Rule {
         server: String,
         /// The first moment.
         from_ms: u64,
-        /// The last moment.
+        /// The first moment after it.
         until_ms: u64,
     },
     /// Who comes later is shown at least the numbers that others had been given by then, also by a server that has
@@ -185,7 +187,7 @@ impl Rule {
             Rule::PlaysFrom { ref edge, ref server, from_ms, until_ms } => Box::new(PlaysFrom {
                 edge: edge.clone(),
                 server: format!("ovt://{server}:"),
-                span: Time::ZERO + ms(from_ms)..=Time::ZERO + ms(until_ms),
+                span: Time::ZERO + ms(from_ms)..Time::ZERO + ms(until_ms),
                 place: 0,
                 playing: String::new(),
             }),
@@ -620,7 +622,7 @@ impl Checker for LetGo {
 struct PlaysFrom {
     edge: String,
     server: String,
-    span: RangeInclusive<Time>,
+    span: Range<Time>,
     place: usize,
     playing: String,
 }
