@@ -26,6 +26,8 @@ pub(super) struct Client {
     unread: Unread,
     /// Whether it has ever asked for anything.
     has_asked: bool,
+    /// It said for whom it asks, so it knows what a mark is.
+    knows_marks: bool,
     /// When a client that does not play and asks for nothing is let go.
     idle_until: Time,
 }
@@ -46,6 +48,7 @@ impl Node {
             session: None,
             unread: Unread::default(),
             has_asked: false,
+            knows_marks: false,
             idle_until,
         };
         self.clients.insert(conn, client);
@@ -179,6 +182,10 @@ impl Node {
         if via.len() >= OVT_VIA_MAX || via.contains(&self.mark(&key)) {
             return self.goes_in_circles(now, conn, id, &key);
         }
+        let asker = via.last().copied();
+        if let Some(client) = self.clients.get_mut(&conn) {
+            client.knows_marks = asker.is_some();
+        }
         let stream = match self.names.get(&key).copied() {
             Some(stream) => stream,
             None => match self.start_pull(now, key.clone(), target.query(), via) {
@@ -189,12 +196,13 @@ impl Node {
                 Pulling::Overloaded => return self.not_started(now, conn, id, &key),
             },
         };
-        match self.streams.get(&stream).map(|stream| stream.standing(now.mono)) {
+        let standing = |stream: &Stream| (stream.standing(now.mono), stream.can_feed(asker));
+        match self.streams.get(&stream).map(standing) {
             None => self.no_such_stream(now, conn, Application::Describe, id, &key),
-            Some(Standing::Moving) => self.send_description(now, conn, id, stream),
+            Some((Standing::Moving, true)) => self.send_description(now, conn, id, stream),
             // Whoever asks may know another origin whose stream does move.
-            Some(Standing::Silent) => self.not_started(now, conn, id, &key),
-            Some(Standing::Starting) => {
+            Some((Standing::Moving | Standing::Silent, _)) => self.not_started(now, conn, id, &key),
+            Some((Standing::Starting, _)) => {
                 let held = HeldDescribe { conn, id, until: now.mono + HELD_DESCRIBE_TIMEOUT };
                 if !self.hold_describe(stream, held) {
                     self.not_started(now, conn, id, &key);
@@ -247,11 +255,17 @@ impl Node {
     }
 
     fn send_description(&mut self, now: Now, conn: ConnId, id: u32, stream: StreamId) {
-        let Some(stream) = self.streams.get_mut(&stream) else { return };
-        stream.last_used = now.mono;
-        let (Some(info), Some(client)) = (&stream.info, self.clients.get(&conn)) else { return };
-        let app_name = format!("#{}#{}", stream.key.vhost, stream.key.app);
-        let bytes = client.server.describe_ok(id, &app_name, &stream.key.stream, info, now.wall);
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.last_used = now.mono;
+        }
+        let Some(Stream { key, info: Some(info), .. }) = self.streams.get(&stream) else { return };
+        let Some(client) = self.clients.get(&conn) else { return };
+        let app_name = format!("#{}#{}", key.vhost, key.app);
+        let bytes = if client.knows_marks {
+            client.server.describe_ok_with_mark(id, &app_name, &key.stream, info, self.mark(key), now.wall)
+        } else {
+            client.server.describe_ok(id, &app_name, &key.stream, info, now.wall)
+        };
         self.write_to_client(now, conn, bytes);
     }
 

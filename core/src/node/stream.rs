@@ -128,6 +128,14 @@ impl Stream {
         }
     }
 
+    /// Whether it can be the source of the stream for which `mark` stands.
+    pub(super) fn can_feed(&self, mark: Option<u64>) -> bool {
+        match &self.source {
+            Source::Publisher(_) => true,
+            Source::Pull(pull) => pull.can_feed(mark),
+        }
+    }
+
     /// Whether anybody plays it or waits for it.
     pub(super) fn is_in_use(&self) -> bool {
         !self.clients.is_empty() || !self.describes.is_empty() || self.waiting.len() > 0

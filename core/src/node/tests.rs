@@ -673,7 +673,14 @@ fn the_shutdown_answers_everybody_and_closes_everything_once() {
 
 /// Two servers, or one and itself: whatever is opened to a host is accepted by its node.
 fn connect(nodes: &mut [(&str, Bench)]) {
-    let mut pairs: Vec<(usize, ConnId, usize, ConnId)> = Vec::new();
+    stay_connected(nodes, &mut Vec::new());
+}
+
+/// A connection between two nodes: who opened it, and under which number each of them knows it.
+type Pair = (usize, ConnId, usize, ConnId);
+
+/// The same, with the connections that there are already.
+fn stay_connected(nodes: &mut [(&str, Bench)], pairs: &mut Vec<Pair>) {
     for _ in 0..100 {
         for from in 0..nodes.len() {
             for (conn, to) in core::mem::take(&mut nodes[from].1.opened) {
@@ -724,6 +731,85 @@ fn a_circle_of_servers_ends_at_once() {
             bench.demand_empty();
         }
     }
+}
+
+/// An origin, and two edges that know it and each other and are asked for its stream.
+struct Triangle {
+    nodes: [(&'static str, Bench); 3],
+    pairs: Vec<Pair>,
+    encoder: Encoder,
+}
+
+impl Triangle {
+    /// `x` and `y` are the edges' origins, the preferred one first.
+    fn playing(x: [&str; 2], y: [&str; 2]) -> Triangle {
+        let edge = |name: &str, urls: [&str; 2]| {
+            let mut config = config(vec![application("app", true)], vec![rule("/app/", &urls)]);
+            config.name = name.to_owned();
+            Bench::new(config)
+        };
+        let mut o = Bench::new(origin(true));
+        let mut encoder = Encoder::new(&mut o, "stream");
+        encoder.publish(&mut o, 1_500, 0);
+        let mut nodes = [("o", o), ("x", edge("x", x)), ("y", edge("y", y))];
+        nodes[1].1.get("/app/stream/llhls.m3u8");
+        let mut triangle = Triangle { nodes, pairs: Vec::new(), encoder };
+        triangle.go_on();
+        triangle.nodes[2].1.get("/app/stream/llhls.m3u8");
+        triangle.go_on();
+        triangle
+    }
+
+    fn go_on(&mut self) {
+        for _ in 0..10 {
+            stay_connected(&mut self.nodes, &mut self.pairs);
+            self.nodes.iter_mut().for_each(|(_, bench)| bench.run(JOINED_MS));
+        }
+    }
+
+    /// Breaks the connection over which one of them pulls from the origin.
+    fn cut(&mut self, from: usize) {
+        let broken = |pair: &Pair| (pair.0, pair.2) == (from, 0);
+        let at = self.pairs.iter().position(broken).expect("it pulls from the origin");
+        let (_, conn, _, _) = self.pairs.remove(at);
+        self.nodes[from].1.tell(Input::Closed { conn, reason: CloseReason::Eof });
+    }
+
+    /// The hosts that an edge has played from, one after the other.
+    fn sources(&self, edge: usize) -> Vec<&str> {
+        let played = self.nodes[edge].1.events.iter().filter_map(|event| match event {
+            Event::PullPlaying { url, .. } => url.strip_prefix("ovt://")?.split(':').next(),
+            _ => None,
+        });
+        played.collect()
+    }
+}
+
+#[test]
+fn an_edge_does_not_pull_from_one_that_pulls_from_it() {
+    let mut triangle = Triangle::playing(["o:9000/app/", "y:9000/app/"], ["x:9000/app/", "o:9000/app/"]);
+    assert_eq!((triangle.sources(1), triangle.sources(2)), (vec!["o"], vec!["x"]));
+    triangle.cut(1);
+    triangle.go_on();
+    assert_eq!((triangle.sources(1), triangle.sources(2)), (vec!["o", "o"], vec!["x"]));
+}
+
+#[test]
+fn two_edges_that_have_lost_their_origin_do_not_live_on_each_other() {
+    let mut triangle = Triangle::playing(["o:9000/app/", "y:9000/app/"], ["o:9000/app/", "x:9000/app/"]);
+    assert_eq!((triangle.sources(1), triangle.sources(2)), (vec!["o"], vec!["o"]));
+    let conn = triangle.encoder.conn;
+    triangle.nodes[0].1.tell(Input::Closed { conn, reason: CloseReason::Eof });
+    triangle.cut(1);
+    triangle.cut(2);
+    triangle.go_on();
+    assert_eq!((triangle.sources(1), triangle.sources(2)), (vec!["o"], vec!["o"]));
+    // The encoder comes back.
+    let o = &mut triangle.nodes[0].1;
+    Encoder::new(o, "stream").publish(o, 1_500, 0);
+    triangle.nodes[1..].iter_mut().for_each(|(_, bench)| bench.run(3_000));
+    triangle.go_on();
+    assert_eq!((triangle.sources(1), triangle.sources(2)), (vec!["o", "o"], vec!["o", "o"]));
 }
 
 #[test]

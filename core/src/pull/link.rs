@@ -111,6 +111,11 @@ impl Link {
         self.client.unpolled() + self.out.len()
     }
 
+    /// Whether it leads to the stream for which `mark` stands.
+    pub(super) fn leads_to(&self, mark: u64) -> bool {
+        self.client.origin_mark() == Some(mark)
+    }
+
     /// How long it has been playing, if it plays.
     pub(super) fn played_for(&self, now: Now) -> Duration {
         now.mono.since(self.playing_since)

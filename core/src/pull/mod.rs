@@ -273,6 +273,14 @@ impl Pull {
         self.active.as_ref().and_then(|link| self.plan.urls.get(link.index))
     }
 
+    /// Whether it has something for the stream for which `mark` stands: an origin of its own, which is not that very
+    /// stream. Two servers that know each other would else live on what they have from each other, and look for no other
+    /// origin. `None` is somebody of whom that is not known.
+    pub fn can_feed(&self, mark: Option<u64>) -> bool {
+        let mut links = self.active.iter().chain(&self.candidate);
+        self.active.is_some() && !mark.is_some_and(|mark| links.any(|link| link.leads_to(mark)))
+    }
+
     /// How long an origin may be silent before the next one is tried.
     pub fn no_input_timeout(&self) -> Duration {
         self.plan.properties.no_input_timeout

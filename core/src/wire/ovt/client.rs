@@ -27,6 +27,7 @@ pub struct Client {
     next_id: u32,
     history_ms: Option<u32>,
     via: Vec<u64>,
+    origin: Option<u64>,
     phase: Phase,
     reassembler: Reassembler,
     tracks: Vec<Track>,
@@ -90,6 +91,7 @@ impl Client {
             next_id: first_id,
             history_ms,
             via: Vec::new(),
+            origin: None,
             phase: Phase::Idle,
             reassembler: Reassembler::for_edge(),
             tracks: Vec::new(),
@@ -158,6 +160,11 @@ impl Client {
         self.next_id
     }
 
+    /// What stands for the origin's stream when it asks others for it; `None` until it has said so.
+    pub fn origin_mark(&self) -> Option<u64> {
+        self.origin
+    }
+
     /// Where the connection stands.
     pub fn phase(&self) -> Phase {
         self.phase
@@ -199,6 +206,7 @@ impl Client {
         match (response.code, response.description) {
             (message::OK, Some(description)) => {
                 self.tracks = description.info.tracks.clone();
+                self.origin = response.mark;
                 self.events.push_back(ClientEvent::Described(description));
                 self.ask(Application::Play, Phase::Starting, wall);
             }

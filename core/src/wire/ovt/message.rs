@@ -4,7 +4,8 @@
 //! OvenMediaEngine edge, and no further; unknown keys are ignored on both sides, and one of ours rides on that. With
 //! it a PLAY asks another Headwater for the recent past (`"headwater":{"history_ms":4000}`), and a DESCRIBE says for
 //! which streams of which servers it is asked (`"headwater":{"via":["0123456789abcdef"]}`), so that a request that
-//! comes back to where it began can be told.
+//! comes back to where it began can be told. The answer to that DESCRIBE says by which of these marks the origin's
+//! stream goes (`"headwater":{"mark":"0123456789abcdef"}`), so that the origin is not given back what it gives.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -161,7 +162,7 @@ pub fn request(
         application: application.name(),
         headwater: (extension != Extension::default()).then(|| ExtensionText {
             history_ms: extension.history_ms,
-            via: extension.via.iter().map(|mark| format!("{mark:016x}")).collect(),
+            via: extension.via.iter().copied().map(write_mark).collect(),
         }),
         id,
         target,
@@ -185,6 +186,9 @@ pub struct Response {
     /// How many media packets of the recent past follow before the first new one: Headwater's own extension of the
     /// answer to a PLAY that asked for them. 0 if nobody says.
     pub history_packets: u32,
+    /// What stands for the origin's stream in the [`Request::via`] of its own requests: Headwater's own extension of the
+    /// answer to a DESCRIBE that said on whose behalf it was asked.
+    pub mark: Option<u64>,
 }
 
 impl Response {
@@ -196,17 +200,18 @@ impl Response {
         let application = object.string("application")?;
         let code = object.uint("code")?;
         let described = code == OK && Application::from_name(application) == Some(Application::Describe);
+        let extension = object.object("headwater").ok();
         Ok(Response {
             application: shortened(application),
             id: object.uint("id")?,
             code,
             message: shortened(object.optional_string("message").unwrap_or_default()),
             description: described.then(|| Description::read(&object.object("contents")?)).transpose()?,
-            history_packets: object
-                .object("headwater")
-                .ok()
+            history_packets: extension
+                .as_ref()
                 .and_then(|extension| extension.optional_uint("history_packets"))
                 .unwrap_or(0),
+            mark: extension.and_then(|extension| read_mark(extension.optional_string("mark")?)),
         })
     }
 }
@@ -223,7 +228,7 @@ pub(super) fn refusal(application: &str, id: u32, code: u32, message: &str, wall
 /// The packets of a response that grants PLAY and says how many packets of the recent past come first, see
 /// [`Response::history_packets`].
 pub(super) fn granted_with_history(id: u32, history_packets: u32, wall: Wall) -> Bytes {
-    let headwater = Some(HistoryText { history_packets });
+    let headwater = Some(AnswerExtensionText { history_packets: Some(history_packets), mark: None });
     let application = Application::Play.name();
     let text = to_text(&ResponseText { application, code: OK, contents: None, headwater, id, message: "ok" });
     packets(PayloadKind::Response, &text, wall)
@@ -253,7 +258,7 @@ pub struct Description {
 impl Description {
     /// The packets of the DESCRIBE answer with this description.
     pub fn answer(&self, id: u32, wall: Wall) -> Bytes {
-        describe_ok(id, &self.app_name, &self.stream_name, self.version, &self.info, wall)
+        describe_ok(id, &self.app_name, &self.stream_name, self.version, &self.info, None, wall)
     }
 
     fn read(contents: &Object<'_>) -> Result<Description, PeerMisbehaved> {
@@ -271,13 +276,14 @@ impl Description {
     }
 }
 
-/// The packets of a DESCRIBE answer.
+/// The packets of a DESCRIBE answer. `mark` as in [`Response::mark`].
 pub(super) fn describe_ok(
     id: u32,
     app_name: &str,
     stream_name: &str,
     version: u32,
     info: &StreamInfo,
+    mark: Option<u64>,
     wall: Wall,
 ) -> Bytes {
     let stream = StreamText {
@@ -291,7 +297,8 @@ pub(super) fn describe_ok(
         application: Application::Describe.name(),
         code: OK,
         contents: Some(ContentsText { stream, version }),
-        headwater: None,
+        headwater: mark
+            .map(|mark| AnswerExtensionText { history_packets: None, mark: Some(write_mark(mark)) }),
         id,
         message: "ok",
     });
@@ -315,8 +322,16 @@ fn some_of<T>(items: impl Iterator<Item = T>) -> Option<Vec<T>> {
 /// The marks of a request; what is no mark is left out.
 fn read_via(request: &Value) -> Vec<u64> {
     let marks = request["headwater"]["via"].as_array().map_or(&[][..], Vec::as_slice);
-    let read = |mark: &Value| u64::from_str_radix(mark.as_str()?, 16).ok();
+    let read = |mark: &Value| read_mark(mark.as_str()?);
     marks.iter().filter_map(read).take(limits::OVT_VIA_MAX).collect()
+}
+
+fn read_mark(text: &str) -> Option<u64> {
+    u64::from_str_radix(text, 16).ok()
+}
+
+fn write_mark(mark: u64) -> String {
+    format!("{mark:016x}")
 }
 
 fn read_tracks(stream: &Object<'_>) -> Result<Vec<Track>, PeerMisbehaved> {
@@ -451,14 +466,17 @@ struct ResponseText<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     contents: Option<ContentsText<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    headwater: Option<HistoryText>,
+    headwater: Option<AnswerExtensionText>,
     id: u32,
     message: &'a str,
 }
 
 #[derive(Serialize)]
-struct HistoryText {
-    history_packets: u32,
+struct AnswerExtensionText {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history_packets: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mark: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -734,6 +752,20 @@ mod tests {
     }
 
     #[test]
+    fn a_description_may_say_whose_it_is() {
+        let Description { app_name, stream_name, version, info } = example();
+        let answer =
+            |mark| text(&describe_ok(1, &app_name, &stream_name, version, &info, mark, Wall::default()));
+        let read = |text: &str| Response::parse(text.as_bytes()).map(|response| response.mark);
+        assert_eq!(read(&answer(None)), Ok(None));
+        let marked = answer(Some(255));
+        assert!(marked.contains(r#""headwater":{"mark":"00000000000000ff"}"#), "{marked}");
+        assert_eq!(read(&marked), Ok(Some(255)));
+        assert_eq!(read(&marked.replace("00ff", "none")), Ok(None));
+        assert_eq!(ome_edge_takes(marked.as_bytes(), 1), Ok(()));
+    }
+
+    #[test]
     fn requests_are_checked_in_the_order_of_ome() {
         let request =
             |text: &str| Request::parse(text.as_bytes()).map(|request| (request.application, request.id));
@@ -897,7 +929,7 @@ mod tests {
         info.tracks[0].video.framerate = f64::NAN;
         info.tracks[1].audio.layout = 0;
         info.tracks[2].name.clear();
-        let answer = describe_ok(1, "#default#app", "stream", VERSION, &info, Wall::default());
+        let answer = describe_ok(1, "#default#app", "stream", VERSION, &info, None, Wall::default());
         assert_eq!(text(&answer), EXAMPLE.replace("29.969999999999999", "0.0"));
     }
 

@@ -125,7 +125,20 @@ impl Server {
 
     /// DESCRIBE: the stream is `info`. `app_name` is `#<vhost>#<app>`. Playlists without renditions are left out.
     pub fn describe_ok(&self, id: u32, app_name: &str, stream: &str, info: &StreamInfo, wall: Wall) -> Bytes {
-        message::describe_ok(id, app_name, stream, message::VERSION, info, wall)
+        message::describe_ok(id, app_name, stream, message::VERSION, info, None, wall)
+    }
+
+    /// The same for a Headwater: `mark` stands for this stream in the list of those for whom a DESCRIBE is asked.
+    pub fn describe_ok_with_mark(
+        &self,
+        id: u32,
+        app_name: &str,
+        stream: &str,
+        info: &StreamInfo,
+        mark: u64,
+        wall: Wall,
+    ) -> Bytes {
+        message::describe_ok(id, app_name, stream, message::VERSION, info, Some(mark), wall)
     }
 
     /// DESCRIBE: the stream `key` (`#<vhost>#<app>/<stream>`) is known and has not begun; ask again soon.
