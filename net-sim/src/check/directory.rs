@@ -11,12 +11,39 @@ use headwater_core::time::Time;
 
 use super::Checker;
 use crate::redis::Handle;
-use crate::world::{HostId, World};
+use crate::world::{Fact, HostId, World};
 
 type Finding = Result<(), (Time, HostId, String)>;
 
 /// The stores of a world, by the hosts that they run on.
 pub type Stores = Vec<(HostId, Handle)>;
+
+/// What became known since it was last asked: what programs said, and who was started anew and so knows nothing.
+#[derive(Default)]
+struct News {
+    facts: usize,
+    boots: usize,
+}
+
+enum Item<'a> {
+    Boot(HostId),
+    Fact(&'a Fact),
+}
+
+impl News {
+    /// The next item, in the order of time.
+    fn next<'a>(&mut self, world: &'a World) -> Option<Item<'a>> {
+        let fact = world.facts().get(self.facts);
+        if let Some((at, host)) = world.boots().get(self.boots)
+            && fact.is_none_or(|fact| *at <= fact.at)
+        {
+            self.boots += 1;
+            return Some(Item::Boot(*host));
+        }
+        self.facts += usize::from(fact.is_some());
+        fact.map(Item::Fact)
+    }
+}
 
 /// An epoch is the reign of one owner: in whatever a store was ever told, over restarts and lost writes, and in what
 /// servers say of themselves.
@@ -86,8 +113,7 @@ impl Checker for OneOwnerPerEpoch {
 pub struct NobodyGoesBack {
     /// The epochs that servers take for their own.
     reigns: BTreeMap<(HostId, String), Epoch>,
-    place: usize,
-    boots: usize,
+    news: News,
     /// By edge and stream: the greatest epoch, and in which epoch each place was seen last.
     seen: BTreeMap<(HostId, String), Seen>,
 }
@@ -104,16 +130,15 @@ impl Checker for NobodyGoesBack {
     }
 
     fn check(&mut self, world: &World) -> Finding {
-        for fact in world.facts().iter().skip(self.place) {
-            self.place += 1;
-            // Who is started anew knows nothing.
-            while let Some((at, host)) = world.boots().get(self.boots)
-                && *at <= fact.at
-            {
-                self.boots += 1;
-                self.seen.retain(|(edge, _), _| edge != host);
-                self.reigns.retain(|(server, _), _| server != host);
-            }
+        while let Some(item) = self.news.next(world) {
+            let fact = match item {
+                Item::Boot(host) => {
+                    self.seen.retain(|(edge, _), _| *edge != host);
+                    self.reigns.retain(|(server, _), _| *server != host);
+                    continue;
+                }
+                Item::Fact(fact) => fact,
+            };
             match &fact.event {
                 Event::StreamAnnounced { key, epoch } => {
                     self.reigns.insert((fact.host, key.to_string()), *epoch);
@@ -155,8 +180,7 @@ impl Checker for NobodyGoesBack {
 pub struct StreamsAreFound {
     bound: Duration,
     stores: Stores,
-    place: usize,
-    boots: usize,
+    news: News,
     /// Who has which stream.
     has: BTreeSet<(String, HostId)>,
     /// Since when each stream should be found and is not.
@@ -169,22 +193,21 @@ impl StreamsAreFound {
         StreamsAreFound {
             bound,
             stores: stores.clone(),
-            place: 0,
-            boots: 0,
+            news: News::default(),
             has: BTreeSet::new(),
             missing: BTreeMap::new(),
         }
     }
 
     fn listen(&mut self, world: &World) {
-        for fact in world.facts().iter().skip(self.place) {
-            self.place += 1;
-            while let Some((at, host)) = world.boots().get(self.boots)
-                && *at <= fact.at
-            {
-                self.boots += 1;
-                self.has.retain(|(_, who)| who != host);
-            }
+        while let Some(item) = self.news.next(world) {
+            let fact = match item {
+                Item::Boot(host) => {
+                    self.has.retain(|(_, who)| *who != host);
+                    continue;
+                }
+                Item::Fact(fact) => fact,
+            };
             match &fact.event {
                 Event::PublishStarted { key, .. } => {
                     self.has.insert((format!("{}/{}", key.app, key.stream), fact.host));
@@ -194,11 +217,6 @@ impl StreamsAreFound {
                 }
                 _ => {}
             }
-        }
-        // Who has said nothing yet in his new life has forgotten all the same.
-        for (_, host) in world.boots().iter().skip(self.boots) {
-            self.boots += 1;
-            self.has.retain(|(_, who)| who != host);
         }
     }
 }
@@ -241,8 +259,7 @@ impl Checker for StreamsAreFound {
 pub struct LosersLearn {
     bound: Duration,
     stores: Stores,
-    place: usize,
-    boots: usize,
+    news: News,
     /// Who takes which stream for his.
     owners: BTreeSet<(String, HostId)>,
     /// Since when two do.
@@ -255,22 +272,21 @@ impl LosersLearn {
         LosersLearn {
             bound,
             stores: stores.clone(),
-            place: 0,
-            boots: 0,
+            news: News::default(),
             owners: BTreeSet::new(),
             disputed: BTreeMap::new(),
         }
     }
 
     fn listen(&mut self, world: &World) {
-        for fact in world.facts().iter().skip(self.place) {
-            self.place += 1;
-            while let Some((at, host)) = world.boots().get(self.boots)
-                && *at <= fact.at
-            {
-                self.boots += 1;
-                self.owners.retain(|(_, owner)| owner != host);
-            }
+        while let Some(item) = self.news.next(world) {
+            let fact = match item {
+                Item::Boot(host) => {
+                    self.owners.retain(|(_, owner)| *owner != host);
+                    continue;
+                }
+                Item::Fact(fact) => fact,
+            };
             match &fact.event {
                 Event::StreamAnnounced { key, .. } => {
                     self.owners.insert((key.to_string(), fact.host));
@@ -282,11 +298,6 @@ impl LosersLearn {
                 }
                 _ => {}
             }
-        }
-        // Who has said nothing yet in his new life has forgotten all the same.
-        for (_, host) in world.boots().iter().skip(self.boots) {
-            self.boots += 1;
-            self.owners.retain(|(_, owner)| owner != host);
         }
     }
 }
