@@ -14,7 +14,7 @@ use headwater_engines::outcome::Outcome;
 use headwater_engines::stage::Unsupported;
 use headwater_engines::{loopback, scripts, simulator};
 use headwater_scenarios::script::Link;
-use headwater_scenarios::{Scenario, Script};
+use headwater_scenarios::{Scenario, Script, seeds};
 use headwater_tests::machine;
 
 use table::{Line, Run};
@@ -43,7 +43,7 @@ struct Asked {
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
 
-    /// Which seeds: `10` (the first ten), `1..10` or `1..=10` [default: 10 in simulated time, 3 in real time]
+    /// Which seeds: `10` (the first ten), `1..10`, `1..=10` or `7,11` [default: 10 in simulated time, 3 in real time]
     #[arg(long, value_name = "SEEDS")]
     seeds: Option<String>,
 
@@ -120,7 +120,7 @@ fn run(player: &Player, asked: &Asked) -> Result<bool> {
         scenarios.iter().for_each(|scenario| list(player, scenario));
         return Ok(true);
     }
-    let seeds = seeds(asked.seeds.as_deref().unwrap_or(player.seeds))?;
+    let seeds = seeds::parse(asked.seeds.as_deref().unwrap_or(player.seeds))?;
     let mut lines = Vec::new();
     for scenario in &scenarios {
         let line = play(player, scenario, &seeds, !asked.scenario.is_empty());
@@ -208,37 +208,9 @@ fn scenarios(asked: &Asked) -> Result<Vec<Scenario>> {
     asked.scenario.iter().map(named).collect()
 }
 
-fn seeds(text: &str) -> Result<Vec<u64>> {
-    let number = |text: &str| -> Result<u64> {
-        text.trim().parse().with_context(|| format!("--seeds {text}: a seed is a number from 0 to 2^64 - 1"))
-    };
-    let (from, end) = match (text.split_once("..="), text.split_once("..")) {
-        (Some((from, last)), _) => (number(from)?, number(last)?.saturating_add(1)),
-        (None, Some((from, end))) => (number(from)?, number(end)?),
-        (None, None) => (1, number(text)?.saturating_add(1)),
-    };
-    if from >= end || end - from > SEEDS_MAX {
-        bail!("--seeds {text}: from 1 to {SEEDS_MAX} seeds, the smaller number first, as in 1..10");
-    }
-    Ok((from..end).collect())
-}
-
-/// More would take days.
-const SEEDS_MAX: u64 = 1_000_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn seeds_are_counted_or_ranged() {
-        assert_eq!(seeds("2").unwrap(), [1, 2]);
-        assert_eq!(seeds("5..7").unwrap(), [5, 6]);
-        assert_eq!(seeds("5..=7").unwrap(), [5, 6, 7]);
-        for wrong in ["0", "7..7", "9..=2", "a", "1..", "-1", "0..=18446744073709551615"] {
-            assert!(seeds(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn an_unknown_scenario_is_answered_with_the_known_ones() {

@@ -13,6 +13,7 @@ pub mod play;
 pub mod report;
 pub mod rules;
 pub mod script;
+pub mod seeds;
 pub mod servers;
 pub mod shrink;
 pub mod stories;

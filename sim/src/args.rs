@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use headwater_scenarios::Scenario;
-use headwater_scenarios::stories;
+use headwater_scenarios::{Scenario, seeds, stories};
 
 /// Plays the scenarios of a whole cluster in the simulator.
 ///
@@ -81,7 +80,7 @@ impl Args {
 
     /// The seeds that are asked for.
     pub fn seeds(&self) -> Result<Vec<u64>> {
-        seeds(&self.seeds)
+        Ok(seeds::parse(&self.seeds)?)
     }
 
     /// How many runs at a time.
@@ -102,59 +101,9 @@ pub fn scenario(name: &str) -> Result<Scenario> {
     })
 }
 
-/// Reads a list of seeds.
-pub fn seeds(text: &str) -> Result<Vec<u64>> {
-    let number = |text: &str| -> Result<u64> {
-        text.trim().parse().with_context(|| format!("--seeds {text}: a seed is a number from 0 to 2^64 - 1"))
-    };
-    let (from, end) = if let Some((from, last)) = text.split_once("..=") {
-        (number(from)?, number(last)?.saturating_add(1))
-    } else if let Some((from, end)) = text.split_once("..") {
-        (number(from)?, number(end)?)
-    } else if text.contains(',') {
-        return text.split(',').map(number).collect();
-    } else {
-        (1, number(text)?.saturating_add(1))
-    };
-    if from >= end {
-        bail!("--seeds {text}: this range is empty; write the smaller number first, as in 1..1000");
-    }
-    if end - from > SEEDS_MAX {
-        bail!("--seeds {text}: at most {SEEDS_MAX} seeds at a time");
-    }
-    Ok((from..end).collect())
-}
-
-/// As many seeds as fit into a list without a thought.
-const SEEDS_MAX: u64 = 100_000_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn seeds_are_counted_ranged_or_listed() {
-        assert_eq!(seeds("3").unwrap(), [1, 2, 3]);
-        assert_eq!(seeds("5..7").unwrap(), [5, 6]);
-        assert_eq!(seeds("5..=7").unwrap(), [5, 6, 7]);
-        assert_eq!(seeds("9, 4711").unwrap(), [9, 4711]);
-    }
-
-    #[test]
-    fn wrong_seeds_say_what_is_wrong() {
-        for (text, says) in [
-            ("0", "empty"),
-            ("7..7", "empty"),
-            ("9..=2", "empty"),
-            ("a..b", "a seed is a number"),
-            ("1..", "a seed is a number"),
-            ("-1", "a seed is a number"),
-            ("0..18446744073709551615", "at most"),
-        ] {
-            let error = format!("{:#}", seeds(text).unwrap_err());
-            assert!(error.contains(says), "{text}: {error}");
-        }
-    }
 
     #[test]
     fn an_unknown_scenario_is_answered_with_the_known_ones() {
