@@ -9,6 +9,7 @@
 //! * [`registry`] carries commands to a directory of streams in Redis, a task for each.
 //! * [`tls`] has the certificates for whoever comes over TLS.
 //! * [`clock`] is the two clocks of a node, [`log`] writes its events, [`environment`] is what its configuration may ask.
+//! * [`probe`] looks at servers from outside, for `headwater diff` and `headwater hls-check`.
 //! * [`server`] puts them together to what `headwater serve` runs, [`demo`] to a whole cluster in one process.
 
 pub mod clock;
@@ -21,6 +22,7 @@ pub mod inquiry;
 mod listen;
 pub mod log;
 pub mod net;
+pub mod probe;
 pub mod registry;
 pub mod server;
 mod task;

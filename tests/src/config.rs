@@ -104,6 +104,65 @@ pub fn origin_xml(ports: OriginPorts, directory: Option<u16>) -> String {
     )
 }
 
+/// A server that takes a broadcast over RTMP and shows it as LL-HLS, one of two that are to be the same.
+#[derive(Clone, Copy, Debug)]
+pub struct BroadcastPlan {
+    /// Where publishers connect.
+    pub rtmp: u16,
+    /// Where viewers connect.
+    pub http: u16,
+    /// `TimestampMode`.
+    pub timestamps: &'static str,
+}
+
+/// The configuration of such a server: segments of 2 s, parts of 0.5 s.
+pub fn broadcast_xml(plan: BroadcastPlan) -> String {
+    let BroadcastPlan { rtmp, http, timestamps } = plan;
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<Server version="8">
+  <Name>broadcast</Name>
+  <Type>origin</Type>
+  <IP>127.0.0.1</IP>
+  <Bind>
+    <Providers>
+      <RTMP><Port>{rtmp}</Port></RTMP>
+    </Providers>
+    <Publishers>
+      <LLHLS><Port>{http}</Port></LLHLS>
+    </Publishers>
+  </Bind>
+  <VirtualHosts>
+    <VirtualHost>
+      <Name>default</Name>
+      <Host><Names><Name>*</Name></Names></Host>
+      <Applications>
+        <Application>
+          <Name>{APP}</Name>
+          <Type>live</Type>
+          <Providers>
+            <RTMP><TimestampMode>{timestamps}</TimestampMode></RTMP>
+          </Providers>
+          <Publishers>
+            <LLHLS>
+              <OriginMode>true</OriginMode>
+              <ServerTimeBasedSegmentNumbering>true</ServerTimeBasedSegmentNumbering>
+              <ChunkDuration>0.5</ChunkDuration>
+              <PartHoldBack>1.5</PartHoldBack>
+              <SegmentDuration>2</SegmentDuration>
+              <SegmentCount>10</SegmentCount>
+              <CrossDomains><Url>*</Url></CrossDomains>
+            </LLHLS>
+          </Publishers>
+        </Application>
+      </Applications>
+    </VirtualHost>
+  </VirtualHosts>
+</Server>
+"#
+    )
+}
+
 /// The configuration of an edge. Pages from anywhere may play from it.
 pub fn edge_xml(plan: &EdgePlan) -> String {
     let EdgePlan { http, segment_seconds, part_seconds, segments, .. } = plan;

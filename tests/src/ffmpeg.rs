@@ -50,6 +50,27 @@ impl Publisher {
     }
 }
 
+impl Publisher {
+    /// Like [`Publisher::start`] with [`Source::Generated`], to servers that come and go: each is tried again every second, and
+    /// begins with a key frame. The first timestamp is `first_s` seconds, and the same for all of them.
+    ///
+    /// # Errors
+    ///
+    /// If ffmpeg cannot be started.
+    pub fn start_lasting(name: &str, first_s: f64, urls: &[String], dir: &Path) -> Result<Publisher> {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-hide_banner", "-loglevel", "info", "-nostats", "-nostdin"]);
+        add_source(&mut command, &Source::Generated);
+        command.args(["-output_ts_offset", &first_s.to_string()]);
+        command.args(["-f", "tee", "-use_fifo", "1", "-fifo_options", LASTING, &tee(urls)]);
+        Ok(Publisher { process: Process::start(name, &mut command, dir)? })
+    }
+}
+
+/// [`FIFO`] that connects again.
+const LASTING: &str = "drop_pkts_on_overflow=1:queue_size=600:attempt_recovery=1:recovery_wait_time=1:\
+                       recover_any_error=1:restart_with_keyframe=1";
+
 /// A server that does not read must not hold up the others: what it misses is thrown away.
 const FIFO: &str = "drop_pkts_on_overflow=1:queue_size=600";
 

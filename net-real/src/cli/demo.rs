@@ -6,10 +6,10 @@ use std::time::Duration;
 use std::{env, fmt};
 
 use clap::Args;
-use headwater_net_real::demo::{self, Addresses, DemoError, duration};
+use headwater_net_real::demo::{self, Addresses, DemoError};
 use headwater_net_real::log::{self, Format};
 
-use super::{FAILURE, USAGE};
+use super::{FAILURE, USAGE, duration};
 
 /// Run two origins, an edge and a looping clip in this process, and kill an origin when you like.
 ///
@@ -21,11 +21,29 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PORT", default_value_t = 8080, conflicts_with = "duration")]
     port: u16,
     /// Measure for this long instead of serving a page, such as 20s or 1m.
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = measurable)]
     duration: Option<Duration>,
     /// Print the measurement as one JSON object.
     #[arg(long, requires = "duration")]
     json: bool,
+}
+
+/// How long a measured demo takes at least: the stream must have run for a while before the kill, and after it.
+const SHORTEST: Duration = Duration::from_secs(8);
+
+/// How long it takes at most.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+fn measurable(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        duration if duration < SHORTEST => Err(format!(
+            "this is too short: an origin is killed half way, and there must be something to see before and after; \
+             write {}s or more",
+            SHORTEST.as_secs()
+        )),
+        duration if duration > LONGEST => Err("this is too long; write 24h or less".to_owned()),
+        duration => Ok(duration),
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
@@ -81,5 +99,18 @@ impl fmt::Display for Welcome {
         writeln!(f, "  page      http://{}/", addresses.page)?;
         writeln!(f, "  playlist  {}\n", addresses.playlist())?;
         write!(f, "Open the page and press \"Kill the active origin\". Ctrl-C ends the demo.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measurement_is_neither_too_short_nor_too_long() {
+        assert_eq!(measurable("8s"), Ok(SHORTEST));
+        assert_eq!(measurable("24h"), Ok(LONGEST));
+        assert!(measurable("7s").unwrap_err().contains("write 8s or more"));
+        assert!(measurable("25h").unwrap_err().contains("24h or less"));
     }
 }

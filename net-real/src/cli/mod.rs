@@ -1,9 +1,13 @@
 //! The command line: one module for each subcommand. A subcommand reads its arguments, calls the library, and says how
 //! it went with an exit code: 0 is good, 1 a failure of this run, 2 a mistake in the command line or the configuration.
+//! One that compares or judges says what it found: 1 is a difference or a broken rule, 2 that nothing can be said.
 
 mod check;
 mod config;
 mod demo;
+mod diff;
+mod duration;
+mod hls_check;
 mod routes;
 mod serve;
 mod why;
@@ -25,6 +29,8 @@ struct Arguments {
 enum Subcommands {
     Check(check::Arguments),
     Demo(demo::Arguments),
+    Diff(diff::Arguments),
+    HlsCheck(hls_check::Arguments),
     Routes(routes::Arguments),
     Serve(serve::Arguments),
     Why(why::Arguments),
@@ -36,6 +42,8 @@ pub(crate) fn run() -> ExitCode {
     match Arguments::parse().command {
         Subcommands::Check(arguments) => check::run(&arguments),
         Subcommands::Demo(arguments) => demo::run(&arguments),
+        Subcommands::Diff(arguments) => diff::run(&arguments),
+        Subcommands::HlsCheck(arguments) => hls_check::run(&arguments),
         Subcommands::Routes(arguments) => routes::run(&arguments),
         Subcommands::Serve(arguments) => serve::run(&arguments),
         Subcommands::Why(arguments) => why::run(&arguments),

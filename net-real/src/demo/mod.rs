@@ -11,7 +11,6 @@
 
 mod cluster;
 mod config;
-pub mod duration;
 mod page;
 mod publisher;
 mod report;
