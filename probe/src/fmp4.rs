@@ -147,21 +147,25 @@ pub mod made {
 
     /// A part of `count` samples of `duration` ticks, with `marks` as its media.
     pub fn part(start: u64, count: u32, duration: u32, marks: &[u8]) -> Vec<u8> {
-        let tfhd = [0x0002_0008, 1, duration].map(u32::to_be_bytes).concat();
-        let tfdt = [&[1, 0, 0, 0][..], &start.to_be_bytes()].concat();
-        let trun = [0, count].map(u32::to_be_bytes).concat();
-        let traf = [mp4_box(b"tfhd", &tfhd), mp4_box(b"tfdt", &tfdt), mp4_box(b"trun", &trun)].concat();
-        [mp4_box(b"moof", &mp4_box(b"traf", &traf)), mp4_box(b"mdat", marks)].concat()
+        fragment(start, duration, &[0, count], marks)
     }
 
     /// A part of which it is said whether it begins with a key frame.
     pub fn video_part(start: u64, count: u32, duration: u32, sync: bool) -> Vec<u8> {
         let flags = if sync { 0x0200_0000 } else { super::NON_SYNC };
-        let tfhd = [0x0002_0008, 1, duration].map(u32::to_be_bytes).concat();
+        fragment(start, duration, &[0x4, count, flags], b"picture")
+    }
+
+    fn fragment(start: u64, duration: u32, trun: &[u32], media: &[u8]) -> Vec<u8> {
+        let words = |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
         let tfdt = [&[1, 0, 0, 0][..], &start.to_be_bytes()].concat();
-        let trun = [0x4, count, flags].map(u32::to_be_bytes).concat();
-        let traf = [mp4_box(b"tfhd", &tfhd), mp4_box(b"tfdt", &tfdt), mp4_box(b"trun", &trun)].concat();
-        [mp4_box(b"moof", &mp4_box(b"traf", &traf)), mp4_box(b"mdat", b"picture")].concat()
+        let boxes = [
+            mp4_box(b"tfhd", &words(&[0x0002_0008, 1, duration])),
+            mp4_box(b"tfdt", &tfdt),
+            mp4_box(b"trun", &words(trun)),
+        ];
+        let traf = mp4_box(b"traf", &boxes.concat());
+        [mp4_box(b"moof", &traf), mp4_box(b"mdat", media)].concat()
     }
 
     /// An initialization section of one track, of video or of audio.

@@ -975,6 +975,22 @@ fn players_of_hls_are_served_beside_those_of_ll_hls() {
 }
 
 #[test]
+fn l8_a_reload_is_held_for_three_target_durations() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    encoder.publish(&mut bench, 14_000, 0);
+    let list = bench.first_of("/app/stream/llhls.m3u8");
+    let (_, text) = bench.fetch(&list);
+    let first = text.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));
+    let open = first.unwrap().parse::<u64>().unwrap() + text.matches("#EXTINF").count() as u64;
+    let reload = bench.get(&format!("{list}?_HLS_msn={open}"));
+    bench.run(17_900);
+    assert_eq!(bench.status(reload), None);
+    bench.run(200);
+    assert_eq!(bench.status(reload), Some(503));
+}
+
+#[test]
 fn hls_alone_is_enough() {
     let mut bench = Bench::new(with_hls(origin(true), false));
     let mut encoder = Encoder::new(&mut bench, "stream");

@@ -6,22 +6,23 @@
 mod client;
 mod fmp4;
 mod ledger;
-mod playlist;
+mod reference;
 #[cfg(test)]
 mod tests;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use headwater_probe::fmp4::timescale;
+use headwater_probe::playlist::{Media, Multivariant, PlaylistError};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
 use client::{Client, ClientError};
 use ledger::{Ledger, PartId};
-use playlist::{Master, Media, PlaylistError, resolve};
+use reference::resolve;
 
 pub(super) use fmp4::Span;
 pub(super) use ledger::Broken;
@@ -64,7 +65,7 @@ impl Track {
 pub(super) async fn watch(server: SocketAddr, path: String, seen: UnboundedSender<Seen>) {
     let mut client = Client::new(server);
     let master = loop {
-        match fetch::<Master>(&mut client, &path).await {
+        match master(&mut client, &path).await {
             Ok(master) => break master,
             // Until the first media has come through, there is nothing to play.
             Err(trouble) if seen.send(Seen::Trouble { what: trouble.to_string() }).is_ok() => {
@@ -73,8 +74,11 @@ pub(super) async fn watch(server: SocketAddr, path: String, seen: UnboundedSende
             Err(_) => return,
         }
     };
-    let audio = master.audio.map(|uri| Player::new(server, resolve(&path, &uri), Track::Audio, &seen).play());
-    let video = Player::new(server, resolve(&path, &master.video), Track::Video, &seen).play();
+    let mut renditions = master.renditions.into_iter().filter(|it| it.kind == "AUDIO");
+    let audio = renditions
+        .find_map(|it| it.uri)
+        .map(|uri| Player::new(server, resolve(&path, &uri), Track::Audio, &seen).play());
+    let video = Player::new(server, resolve(&path, &master.variants[0].uri), Track::Video, &seen).play();
     match audio {
         Some(audio) => tokio::join!(video, audio).0,
         None => video.await,
@@ -151,7 +155,7 @@ impl<'a> Player<'a> {
     async fn follow(&mut self) -> Result<Infallible, Stop> {
         let mut path = self.path.clone();
         loop {
-            let media: Media = fetch(&mut self.client, &path).await?;
+            let media = media(&mut self.client, &path).await?;
             self.wanted.extend(self.ledger.update(&media)?);
             self.take_parts(&media).await?;
             self.compare_segments(&media).await?;
@@ -191,7 +195,8 @@ impl<'a> Player<'a> {
     }
 
     async fn timescale(&mut self, media: &Media) -> Result<u32, Trouble> {
-        let uri = media.map.as_deref().ok_or_else(|| Trouble::NoMap { path: self.path.clone() })?;
+        let map = media.segments.last().and_then(|newest| newest.map.as_deref());
+        let uri = map.ok_or_else(|| Trouble::NoMap { path: self.path.clone() })?;
         let path = resolve(&self.path, uri);
         if let Some((known, timescale)) = &self.init
             && *known == path
@@ -199,7 +204,7 @@ impl<'a> Player<'a> {
             return Ok(*timescale);
         }
         let bytes = get(&mut self.client, &path).await?;
-        let timescale = fmp4::timescale(&bytes).ok_or_else(|| Trouble::Init { path: path.clone() })?;
+        let timescale = timescale(&bytes).ok_or_else(|| Trouble::Init { path: path.clone() })?;
         self.init = Some((path, timescale));
         Ok(timescale)
     }
@@ -219,8 +224,17 @@ async fn get(client: &mut Client, path: &str) -> Result<Bytes, Trouble> {
     client.get(path).await.map_err(|error| Trouble::Http { path: path.to_owned(), error })
 }
 
-async fn fetch<T: FromStr<Err = PlaylistError>>(client: &mut Client, path: &str) -> Result<T, Trouble> {
+/// A multivariant playlist has a variant, or it is none.
+async fn master(client: &mut Client, path: &str) -> Result<Multivariant, Trouble> {
     let bytes = get(client, path).await?;
-    let text = String::from_utf8_lossy(&bytes);
-    text.parse().map_err(|error| Trouble::Playlist { path: path.to_owned(), error })
+    Multivariant::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| unreadable(path, error))
+}
+
+async fn media(client: &mut Client, path: &str) -> Result<Media, Trouble> {
+    let bytes = get(client, path).await?;
+    Media::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| unreadable(path, error))
+}
+
+fn unreadable(path: &str, error: PlaylistError) -> Trouble {
+    Trouble::Playlist { path: path.to_owned(), error }
 }

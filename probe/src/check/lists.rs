@@ -80,7 +80,7 @@ impl TrackLists {
         self.target(ledger, at, &media);
         self.edits(ledger, at, &media);
         self.numbers(ledger, at, &media);
-        self.pace(ledger, at, &media, asked);
+        self.pace(ledger, at, &media, asked.msn.is_some() && answer.took_ms > ON_THE_WAY_MS);
         self.window(ledger, at, &media);
         if asked.msn.is_some()
             && let Some(before) = &self.last
@@ -162,9 +162,9 @@ impl TrackLists {
 
     /// How long nothing new came, as far as it is certain: until the answer of a reload that was held, else until the
     /// one before.
-    fn pace(&mut self, ledger: &mut Ledger, at: Place<'_>, media: &Media, asked: Directives) {
+    fn pace(&mut self, ledger: &mut Ledger, at: Place<'_>, media: &Media, was_held: bool) {
         let Some(target_s) = media.target_s.filter(|_| !media.ended) else { return };
-        let known_ms = if asked.msn.is_some() { at.at_ms } else { self.last_at_ms };
+        let known_ms = if was_held { at.at_ms } else { self.last_at_ms };
         if let Some(msn) = media.complete().next_back().map(|segment| segment.msn)
             && self.newest.segment.is_none_or(|(known, _)| known < msn)
             && let Some((_, since)) = self.newest.segment.replace((msn, at.at_ms))

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-
-use super::playlist::{Media, Part};
+use headwater_probe::playlist::Media;
 
 /// A part by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,25 +61,27 @@ impl Ledger {
     /// Takes a playlist in, and gives the parts that are new in it, in order, without gaps. The first playlist gives those of its newest
     /// segment only: a player joins at the live edge.
     pub(super) fn update(&mut self, media: &Media) -> Result<Vec<(PartId, String)>, Broken> {
-        if media.sequence < self.sequence {
-            return Err(Broken::SequenceWentBack { before: self.sequence, after: media.sequence });
+        if media.first_msn < self.sequence {
+            return Err(Broken::SequenceWentBack { before: self.sequence, after: media.first_msn });
         }
-        self.sequence = media.sequence;
+        self.sequence = media.first_msn;
         let mut new = Vec::new();
-        for (msn, segment) in (media.sequence..).zip(&media.segments) {
+        for segment in &media.segments {
+            let msn = segment.msn;
             if let Some(uri) = &segment.uri {
                 let known = self.segments.entry(msn).or_insert_with(|| uri.clone());
                 renamed(|| format!("segment {msn}"), known, uri)?;
             }
-            for (part, Part { uri, gap }) in (0..).zip(&segment.parts) {
+            for (part, listed) in (0..).zip(&segment.parts) {
+                let uri = &listed.uri;
                 let id = PartId { msn, part };
                 match self.parts.get(&id) {
                     Some(known) => renamed(|| format!("part {part} of segment {msn}"), &known.uri, uri)?,
                     None if self.is_new(id, media)? => {
                         self.next = Some(PartId { msn, part: part + 1 });
-                        let bytes = gap.then(Bytes::new);
+                        let bytes = listed.gap.then(Bytes::new);
                         self.parts.insert(id, Listed { uri: uri.clone(), bytes });
-                        if !gap {
+                        if !listed.gap {
                             new.push((id, uri.clone()));
                         }
                     }
@@ -124,7 +125,8 @@ impl Ledger {
     /// Segments that are complete and were not given before. Those of whose parts only some were seen are left out.
     pub(super) fn complete(&mut self, media: &Media) -> Vec<Complete> {
         let mut complete = Vec::new();
-        for (msn, segment) in (media.sequence..).zip(&media.segments) {
+        for segment in &media.segments {
+            let msn = segment.msn;
             let Some(uri) = &segment.uri else { continue };
             if msn < self.compared {
                 continue;
@@ -145,7 +147,7 @@ impl Ledger {
     /// later. Parts of the time before the first playlist are nothing to us.
     fn is_new(&self, found: PartId, media: &Media) -> Result<bool, Broken> {
         let Some(expected) = self.next else {
-            let newest = media.sequence + media.segments.len().saturating_sub(1) as u64;
+            let newest = media.window().map_or(media.first_msn, |window| *window.end());
             return Ok(found.msn == newest && found.part == 0);
         };
         if found == expected {
@@ -156,9 +158,7 @@ impl Ledger {
             return Ok(false);
         }
         // The segment before must be complete, with exactly the parts that are known.
-        let index = expected.msn.checked_sub(media.sequence).and_then(|index| usize::try_from(index).ok());
-        let before = index.and_then(|index| media.segments.get(index));
-        let is_complete = before.is_some_and(|segment| {
+        let is_complete = media.segment(expected.msn).is_some_and(|segment| {
             segment.uri.is_some() && segment.parts.len() as u64 == u64::from(expected.part)
         });
         let first_of_next = PartId { msn: expected.msn + 1, part: 0 };
@@ -186,8 +186,9 @@ fn renamed(what: impl Fn() -> String, before: &str, after: &str) -> Result<(), B
 
 #[cfg(test)]
 mod tests {
+    use headwater_probe::playlist::{Part, Segment};
+
     use super::*;
-    use crate::demo::watch::playlist::Segment;
 
     /// A playlist of segments with so many parts each; the last one is open.
     fn media(sequence: u64, parts: &[u32]) -> Media {
@@ -195,10 +196,11 @@ mod tests {
         let segment = |(index, parts): (usize, &u32)| {
             let msn = sequence + index as u64;
             let uri = (index < open).then(|| format!("seg_{msn}"));
-            let part = |part| Part { uri: format!("part_{msn}_{part}"), gap: false };
-            Segment { uri, gap: false, parts: (0..*parts).map(part).collect() }
+            let part = |part| Part { uri: format!("part_{msn}_{part}"), ..Part::default() };
+            Segment { msn, uri, parts: (0..*parts).map(part).collect(), ..Segment::default() }
         };
-        Media { sequence, map: None, segments: parts.iter().enumerate().map(segment).collect() }
+        let segments = parts.iter().enumerate().map(segment).collect();
+        Media { first_msn: sequence, segments, ..Media::default() }
     }
 
     fn ids(new: Result<Vec<(PartId, String)>, Broken>) -> Vec<(u64, u32)> {

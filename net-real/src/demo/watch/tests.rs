@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use headwater_probe::fmp4::made::{init, part};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
@@ -13,7 +14,6 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
-use crate::demo::watch::fmp4::tests::{init, part};
 
 /// What the edge does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Edge {
                 self.wait_for(query).await;
                 self.playlist(track).into_bytes()
             }
-            ["init", _] => init(1_000),
+            ["init", track] => init(1_000, *track == "v"),
             ["part", track, ..] => self.part(track, number(2), number(3), asked),
             ["seg", track, _] => (0..PARTS).flat_map(|part| self.part(track, number(2), part, 0)).collect(),
             _ => return (StatusCode::NOT_FOUND, Vec::new()),
