@@ -21,22 +21,12 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A server, and where it is.
-struct Broadcast {
-    server: Server,
-    plan: BroadcastPlan,
+fn plan(timestamps: &'static str) -> BroadcastPlan {
+    BroadcastPlan { rtmp: free_port(), http: free_port(), timestamps }
 }
 
-impl Broadcast {
-    fn plan(timestamps: &'static str) -> BroadcastPlan {
-        BroadcastPlan { rtmp: free_port(), http: free_port(), timestamps }
-    }
-
-    fn start(name: &str, plan: BroadcastPlan, dir: &Path) -> Broadcast {
-        let server =
-            Server::start(name, &broadcast_xml(plan), &[plan.rtmp, plan.http], dir).expect("a server");
-        Broadcast { server, plan }
-    }
+fn start(name: &str, plan: BroadcastPlan, dir: &Path) -> Server {
+    Server::start(name, &broadcast_xml(plan), &[plan.rtmp, plan.http], dir).expect("a server")
 }
 
 fn publish_url(plan: BroadcastPlan) -> String {
@@ -126,9 +116,9 @@ fn wait_for_media(url: &str) {
 
 fn two_servers_with(timestamps: &'static str, first_s: f64) {
     let dir = tempfile::Builder::new().prefix("headwater-").tempdir().expect("a directory");
-    let [plan_a, plan_b] = [Broadcast::plan(timestamps), Broadcast::plan(timestamps)];
+    let [plan_a, plan_b] = [plan(timestamps), plan(timestamps)];
     let (url_a, url_b) = (playlist_url(plan_a), playlist_url(plan_b));
-    let a = Broadcast::start("a", plan_a, dir.path());
+    let a = start("a", plan_a, dir.path());
     let urls = [publish_url(plan_a), publish_url(plan_b)];
     let _encoder = Publisher::start_lasting("encoder", first_s, &urls, dir.path()).expect("ffmpeg");
     wait_for_media(&url_a);
@@ -137,11 +127,11 @@ fn two_servers_with(timestamps: &'static str, first_s: f64) {
     let diff = diff("diff", &url_a, &url_b, 40, dir.path());
     // The second one comes some seconds later, and is killed when both have much in common.
     sleep(Duration::from_secs(4));
-    let mut b = Broadcast::start("b", plan_b, dir.path());
+    let mut b = start("b", plan_b, dir.path());
     sleep(Duration::from_secs(14));
-    b.server.process.kill();
+    b.process.kill();
     sleep(Duration::from_secs(4));
-    b.server.restart().expect("a server that starts again");
+    b.restart().expect("a server that starts again");
     let (code, summary) = verdict(diff, Duration::from_secs(60));
     let [files_a, files_b] = readers.map(Reader::files);
 
@@ -181,9 +171,9 @@ fn with_the_clocks_of_the_servers() {
 fn two_that_begin_at_zero_are_told_apart() {
     let _machine = machine::shared();
     let dir = tempfile::Builder::new().prefix("headwater-").tempdir().expect("a directory");
-    let [plan_a, plan_b] = [Broadcast::plan("ZeroBased"), Broadcast::plan("ZeroBased")];
+    let [plan_a, plan_b] = [plan("ZeroBased"), plan("ZeroBased")];
     let (url_a, url_b) = (playlist_url(plan_a), playlist_url(plan_b));
-    let _a = Broadcast::start("a", plan_a, dir.path());
+    let _a = start("a", plan_a, dir.path());
     let urls = [publish_url(plan_a), publish_url(plan_b)];
     let _encoder = Publisher::start_lasting("encoder", 100.0, &urls, dir.path()).expect("ffmpeg");
     wait_for_media(&url_a);
@@ -191,7 +181,7 @@ fn two_that_begin_at_zero_are_told_apart() {
     let (code, summary) = verdict(diff("absent", &url_a, &url_b, 3, dir.path()), PATIENCE);
     assert_eq!((code, summary["verdict"].as_str()), (Some(2), Some("could_not_tell")), "{summary:#}");
 
-    let _b = Broadcast::start("b", plan_b, dir.path());
+    let _b = start("b", plan_b, dir.path());
     wait_for_media(&url_b);
     let (code, summary) = verdict(diff("diff", &url_a, &url_b, 12, dir.path()), PATIENCE);
     assert_eq!((code, summary["verdict"].as_str()), (Some(1), Some("different")), "{summary:#}");

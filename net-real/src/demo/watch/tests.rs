@@ -76,7 +76,7 @@ impl Edge {
                 self.wait_for(query).await;
                 self.playlist(track).into_bytes()
             }
-            ["init", track] => init(1_000, *track == "v"),
+            ["init", track] => init(1_000, track == "v"),
             ["part", track, ..] => self.part(track, number(2), number(3), asked),
             ["seg", track, _] => (0..PARTS).flat_map(|part| self.part(track, number(2), part, 0)).collect(),
             _ => return (StatusCode::NOT_FOUND, Vec::new()),
