@@ -228,50 +228,6 @@ pub fn edge_xml(plan: &EdgePlan) -> String {
     )
 }
 
-/// The configuration of one of two servers that have the same broadcast: RTMP in, LL-HLS out, on the clock of the world.
-pub fn broadcast_xml(rtmp: u16, http: u16) -> String {
-    format!(
-        r#"<?xml version="1.0" encoding="UTF-8"?>
-<Server version="10">
-  <Name>broadcast</Name>
-  <Type>origin</Type>
-  <IP>127.0.0.1</IP>
-  <Bind>
-    <Providers>
-      <RTMP><Port>{rtmp}</Port></RTMP>
-    </Providers>
-    <Publishers>
-      <LLHLS><Port>{http}</Port></LLHLS>
-    </Publishers>
-  </Bind>
-  <VirtualHosts>
-    <VirtualHost>
-      <Name>default</Name>
-      <Host><Names><Name>*</Name></Names></Host>
-      <Applications>
-        <Application>
-          <Name>{APP}</Name>
-          <Type>live</Type>
-          <Providers><RTMP><TimestampMode>SystemClock</TimestampMode></RTMP></Providers>
-          <Publishers>
-            <LLHLS>
-              <OriginMode>true</OriginMode>
-              <ServerTimeBasedSegmentNumbering>true</ServerTimeBasedSegmentNumbering>
-              <ChunkDuration>0.5</ChunkDuration>
-              <SegmentDuration>2</SegmentDuration>
-              <SegmentCount>10</SegmentCount>
-              <CrossDomains><Url>*</Url></CrossDomains>
-            </LLHLS>
-          </Publishers>
-        </Application>
-      </Applications>
-    </VirtualHost>
-  </VirtualHosts>
-</Server>
-"#
-    )
-}
-
 const TLS: &str = "<TLS><CertPath>edge.crt</CertPath><KeyPath>edge.key</KeyPath></TLS>";
 
 fn rule(origins: &[u16]) -> String {

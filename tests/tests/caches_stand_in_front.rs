@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use headwater_tests::cache::{Cache, Kind};
 use headwater_tests::chromium::HlsJs;
 use headwater_tests::cluster::Server;
-use headwater_tests::config::{APP, broadcast_xml};
+use headwater_tests::config::{APP, BroadcastPlan, broadcast_xml};
 use headwater_tests::ffmpeg::{Publisher, Source};
 use headwater_tests::http::Client;
 use headwater_tests::machine::{self, free_port};
@@ -32,8 +32,13 @@ fn broadcast() -> Broadcast {
     let dir = tempfile::tempdir().expect("a directory");
     let start = |name: &str| {
         let (rtmp, http) = (free_port(), free_port());
-        let server =
-            Server::start(name, &broadcast_xml(rtmp, http), &[rtmp, http], dir.path()).expect("a server");
+        let server = Server::start(
+            name,
+            &broadcast_xml(BroadcastPlan { rtmp, http, timestamps: "SystemClock" }),
+            &[rtmp, http],
+            dir.path(),
+        )
+        .expect("a server");
         (server, format!("rtmp://127.0.0.1:{rtmp}/{APP}/stream"))
     };
     let ((main, one), (backup, two)) = (start("main"), start("backup"));
