@@ -23,6 +23,13 @@ fn every_scenario_ends_well() {
     }
 }
 
+/// Frame by frame, at two origins that began at different times and were both started anew.
+#[test]
+fn an_hour_is_the_same_at_both_origins() {
+    let report = play(&stories::Scenario::named("redundancy-hour").expect("there is one").script(1));
+    assert!(report.passed(), "{report}");
+}
+
 #[test]
 fn what_was_repaired_stays_repaired() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");

@@ -5,13 +5,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use headwater_scenarios::play;
+use headwater_scenarios::stories::Scenario;
 
 use crate::args::Args;
 use crate::batch::progress_bar;
 
 /// Plays every seed that is asked for twice here and once in another process. Returns whether all three were equal.
 pub fn check(args: &Args) -> Result<bool> {
-    let (scenarios, seeds) = (args.scenarios()?, args.seeds()?);
+    let (scenarios, seeds) = (scenarios(args)?, args.seeds()?);
     let bar = progress_bar(scenarios.len() * seeds.len());
     let mut here = Vec::new();
     let mut equal = true;
@@ -39,6 +40,15 @@ pub fn check(args: &Args) -> Result<bool> {
     Ok(equal)
 }
 
+/// The scenarios that are asked for; those that are long only by their names.
+fn scenarios(args: &Args) -> Result<Vec<Scenario>> {
+    let is_short = |scenario: &Scenario| !args.scenario.is_empty() || scenario.one_in < LONG_ONE_IN;
+    Ok(args.scenarios()?.into_iter().filter(is_short).collect())
+}
+
+/// A scenario of which one seed in so many is played takes its time.
+const LONG_ONE_IN: usize = 100;
+
 /// The hashes of the same runs in another process, as lines.
 fn in_another_process(args: &Args) -> Result<Vec<String>> {
     let program = match &args.against {
@@ -48,7 +58,7 @@ fn in_another_process(args: &Args) -> Result<Vec<String>> {
     let mut command = Command::new(program);
     command.args(["--hashes", "--seeds", &args.seeds]);
     let named = if args.scenario.is_empty() {
-        args.scenarios()?.iter().map(|scenario| scenario.name.to_owned()).collect()
+        scenarios(args)?.iter().map(|scenario| scenario.name.to_owned()).collect()
     } else {
         args.scenario.clone()
     };

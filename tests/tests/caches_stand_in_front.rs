@@ -18,7 +18,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(30);
 const VIEWERS: usize = 50;
 /// How long they watch.
-const WATCHED: Duration = Duration::from_secs(12);
+const WATCHED: Duration = Duration::from_secs(8);
 
 /// Two servers that one encoder feeds.
 struct Broadcast {
@@ -125,11 +125,11 @@ fn the_main_server_is_killed(kind: Kind) {
     player.wait_until_played(6.0, PATIENCE).expect("hls.js plays");
     broadcast.main.process.kill();
     let before = player.report().expect("the page answers");
-    thread::sleep(Duration::from_secs(15));
+    thread::sleep(Duration::from_secs(10));
     let after = player.report().expect("the page answers");
     println!("{kind:?}: stalls {:?}, latency {:.1} s", after.stalls, after.latency.as_secs_f64());
     assert!(after.fatal.is_empty(), "{:?}", after.all);
-    assert!(after.current_time - before.current_time > 12.0, "it plays on: {:?}", after.all);
+    assert!(after.current_time - before.current_time > 8.0, "it plays on: {:?}", after.all);
     assert!(after.longest_stall() < Duration::from_secs(1), "{:?}", after.stalls);
 }
 

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Media played before the origin is lost.
 const BEFORE_S: f64 = 10.0;
 /// How long is watched afterwards.
-const AFTER: Duration = Duration::from_secs(28);
+const AFTER: Duration = Duration::from_secs(20);
 /// What a busy machine may add to any time.
 const GRACE: Duration = Duration::from_secs(2);
 
