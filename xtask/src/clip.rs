@@ -53,6 +53,17 @@ const TWO_MEGABITS: Picture = Picture {
     constant: true,
 };
 
+/// 5 Mbit/s with its sound, as a contribution encoder sends it.
+const FIVE_MEGABITS: Picture = Picture {
+    size: "1920x1080",
+    bitrate: "4870k",
+    gop: "60",
+    profile: "high",
+    preset: "veryfast",
+    audio_bitrate: "128k",
+    constant: true,
+};
+
 /// Makes the demo's clip.
 ///
 /// # Errors
@@ -65,6 +76,19 @@ pub fn make() -> Result<()> {
     ensure!(size <= BYTES_MAX, "{} has {size} bytes, more than {BYTES_MAX}", path.display());
     eprintln!("{} has {size} bytes", path.display());
     Ok(())
+}
+
+/// Makes the clip of the benchmark of HLS at `path`, unless it is there.
+///
+/// # Errors
+///
+/// If ffmpeg fails.
+pub fn five_megabits(path: &Path) -> Result<()> {
+    if path.is_file() {
+        return Ok(());
+    }
+    eprintln!("making {}", path.display());
+    write(&FIVE_MEGABITS, path)
 }
 
 /// Makes the benchmarks' clip at `path`, unless it is there.

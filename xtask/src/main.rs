@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 mod bench;
+mod bench_hls;
 mod bench_registry;
 mod bench_sim;
 mod checks;
@@ -27,6 +28,8 @@ cargo xtask <task>
   bench relay       what relaying costs: --streams 20, --seconds 40, --json, --no-docs
   bench registry    what the directory of streams costs: --streams 100000, --origins 100, --seconds 20,
                     --routes 1000000, --json, --no-docs
+  bench hls         what cutting and serving HLS costs, next to nginx: --streams 10, --viewers 2000, --seconds 10,
+                    --json, --no-docs
   bench sim         how fast the simulator is: --runs 5, --json, --no-docs
   clip              make net-real/assets/clip.flv again
 ";
@@ -51,6 +54,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["sim", rest @ ..] => sim::run(rest),
         ["mutants", rest @ ..] => mutants::run(rest),
         ["bench", "relay", rest @ ..] => bench::relay(rest),
+        ["bench", "hls", rest @ ..] => bench_hls::run(rest),
         ["bench", "registry", rest @ ..] => bench_registry::run(rest),
         ["bench", "sim", rest @ ..] => bench_sim::run(rest),
         ["clip"] => clip::make(),
