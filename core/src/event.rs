@@ -92,6 +92,36 @@ pub enum Event {
         /// How the new media was joined to the old.
         joined: Joined,
     },
+    /// A standby origin is in step with what viewers see: it can take over without their noticing.
+    StandbyReady {
+        /// The stream.
+        key: StreamKey,
+        /// The origin's URL.
+        url: String,
+    },
+    /// A standby origin carries other media than viewers see: if it has to take over, it is joined at a key frame.
+    StandbyApart {
+        /// The stream.
+        key: StreamKey,
+        /// The origin's URL.
+        url: String,
+    },
+    /// The origin that plays is late; viewers get from a standby what it should have brought.
+    StandbyCovers {
+        /// The stream.
+        key: StreamKey,
+        /// The standby's URL.
+        url: String,
+    },
+    /// A standby origin cannot be used, or was lost.
+    StandbyLost {
+        /// The stream.
+        key: StreamKey,
+        /// The origin's URL.
+        url: String,
+        /// What happened, in a sentence.
+        why: String,
+    },
     /// A pulled stream is given up and forgotten.
     PullEnded {
         /// The stream.
@@ -231,6 +261,8 @@ impl Event {
             | Event::PullLost { .. }
             | Event::RelaySkipped { .. }
             | Event::RouteUnusable { .. }
+            | Event::StandbyApart { .. }
+            | Event::StandbyLost { .. }
             | Event::StoreAway { .. }
             | Event::StreamDisowned { .. }
             | Event::StreamShared { doubt: Some(_), .. }
@@ -243,6 +275,8 @@ impl Event {
             | Event::RelayStarted { .. }
             | Event::RelayEnded { .. }
             | Event::RouteFollowed { .. }
+            | Event::StandbyCovers { .. }
+            | Event::StandbyReady { .. }
             | Event::StoreBack { .. }
             | Event::StreamAnnounced { .. }
             | Event::StreamShared { doubt: None, .. }

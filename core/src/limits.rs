@@ -179,6 +179,13 @@ pub const RELAY_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an origin that plays may take until its media can be placed: the longest wait for a key frame.
 pub const FIRST_MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// An active origin that has brought nothing for so long is covered for by a standby that has more: longer than the frames of
+/// most streams are apart, and not long enough for a player to notice.
+pub const COVER_AFTER: Duration = Duration::from_millis(100);
+
+/// An active origin that was covered for so long without bringing anything new is relieved by the standby.
+pub const RELIEVE_AFTER: Duration = Duration::from_millis(1_000);
+
 /// An origin that played for this long has shown that it works: when it is lost, attempts are counted from zero.
 pub const STABLE_AFTER: Duration = Duration::from_secs(2);
 

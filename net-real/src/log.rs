@@ -96,6 +96,10 @@ pub fn event(_: Now, event: &Event) {
             write!("route_followed", stream = %key, epoch = epoch_text(epoch.as_ref()), url)
         }
         Event::RouteUnusable { key, why } => write!("route_unusable", stream = %key, why),
+        Event::StandbyApart { key, url } => write!("standby_apart", stream = %key, url),
+        Event::StandbyCovers { key, url } => write!("standby_covers", stream = %key, url),
+        Event::StandbyLost { key, url, why } => write!("standby_lost", stream = %key, url, why),
+        Event::StandbyReady { key, url } => write!("standby_ready", stream = %key, url),
         Event::StreamShared { key, doubt: None } => write!("stream_shared", stream = %key),
         Event::StreamShared { key, doubt: Some(doubt) } => write!("stream_not_shared", stream = %key, doubt),
         Event::StoreAway { vhost, why } => write!("store_away", vhost, why),

@@ -591,8 +591,13 @@ fn event_words(event: &Event) -> (String, String) {
         | Event::RelayStarted { key, conn }
         | Event::RelayEnded { key, conn } => format!("{key} on connection {}", conn.0),
         Event::PublishEnded { key, why } | Event::PullEnded { key, why } => format!("{key}: {why}"),
-        Event::PullDialled { key, url } => format!("{key} at {url}"),
-        Event::PullLost { key, url, why } => format!("{key} at {url}: {why}"),
+        Event::PullDialled { key, url }
+        | Event::StandbyApart { key, url }
+        | Event::StandbyCovers { key, url }
+        | Event::StandbyReady { key, url } => format!("{key} at {url}"),
+        Event::PullLost { key, url, why } | Event::StandbyLost { key, url, why } => {
+            format!("{key} at {url}: {why}")
+        }
         Event::PullPlaying { key, url, outage, joined } => {
             format!("{key} at {url}, {} without media, joined {joined:?}", milliseconds(micros(*outage)))
         }

@@ -136,6 +136,9 @@ pub struct Edge {
     pub failback: bool,
     /// Persistent.
     pub persistent: bool,
+    /// HotStandby.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hot_standby: u32,
     /// ChunkDuration, in milliseconds.
     pub part_ms: u64,
     /// SegmentDuration, in milliseconds.
@@ -557,6 +560,7 @@ impl Edge {
             unused_ms: 5_000,
             failback: false,
             persistent: false,
+            hot_standby: 0,
             part_ms: 500,
             segment_ms: 4_000,
             segments: 10,

@@ -63,6 +63,7 @@ impl ServerXml {
                 ("IP", ip.to_owned()),
                 ("NO_INPUT", edge.no_input_ms.to_string()),
                 ("UNUSED", edge.unused_ms.to_string()),
+                ("HOT_STANDBY", edge.hot_standby.to_string()),
                 ("RETRY", edge.retry_count.to_string()),
                 ("FAILBACK", edge.failback.to_string()),
                 ("PERSISTENT", edge.persistent.to_string()),

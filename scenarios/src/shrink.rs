@@ -144,6 +144,7 @@ impl<F: FnMut(&Script) -> bool> Search<F> {
         for index in 0..self.best.edges.len() {
             self.try_change(|script| script.edges[index].failback = false);
             self.try_change(|script| script.edges[index].persistent = false);
+            self.try_change(|script| script.edges[index].hot_standby = 0);
             self.try_change(|script| script.edges[index].retry_count = 2);
         }
         self.try_change(|script| script.seed = 1);

@@ -199,7 +199,12 @@ fn pull_properties(node: &Node, report: &mut Report) -> PullProperties {
         failback_interval: millis("StreamFailbackTimeout", default.failback_interval),
         retry_count: u32::try_from(node.int("RetryCount", default.retry_count.into()))
             .unwrap_or(default.retry_count),
+        hot_standby: hot_standby(node).unwrap_or(default.hot_standby),
     }
+}
+
+fn hot_standby(node: &Node) -> Option<u32> {
+    node.find("HotStandby").and_then(|_| u32::try_from(node.int("HotStandby", 0)).ok())
 }
 
 fn origin_rule(node: &Node, report: &mut Report) -> OriginRule {
@@ -222,6 +227,7 @@ fn origin_rule(node: &Node, report: &mut Report) -> OriginRule {
         forward_query: node.flag("Pass/ForwardQueryParams", true),
         persistent: node.flag("Persistent", false),
         failback: node.flag("Failback", false),
+        hot_standby: hot_standby(node),
         relay: node.flag("Relay", scheme == "ovt"),
         scheme,
     };

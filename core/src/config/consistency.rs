@@ -335,6 +335,7 @@ mod tests {
                 forward_query: true,
                 persistent: false,
                 failback: false,
+                hot_standby: None,
                 relay: true,
             }
         };

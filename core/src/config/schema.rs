@@ -172,6 +172,8 @@ const fn workers() -> Spec {
     count("WorkerCount").idle(WORKERS)
 }
 
+/// Standbys of one stream: each one costs what the stream costs.
+const HOT_STANDBY_MAX: i64 = 4;
 /// A year: longer than any timeout that is meant.
 const MILLIS_MAX: i64 = 31_536_000_000;
 
@@ -380,6 +382,7 @@ static PROPERTIES: &[Spec] = &[
     millis("UnusedStreamDeletionTimeout", 0),
     millis("StreamFailbackTimeout", 1),
     int("RetryCount", 0, 1_000_000, ""),
+    int("HotStandby", 0, HOT_STANDBY_MAX, ""),
 ];
 
 static ORIGIN: &[Spec] = &[
@@ -395,6 +398,7 @@ static ORIGIN: &[Spec] = &[
     .required(),
     flag("Persistent"),
     flag("Failback"),
+    int("HotStandby", 0, HOT_STANDBY_MAX, ""),
     flag("StrictLocation"),
     flag("Relay"),
     flag("IgnoreRtcpSRTimestamp").idle_unless("false", RTCP),

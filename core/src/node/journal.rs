@@ -21,6 +21,9 @@ impl Journal {
             Event::PullDialled { key, url } => (key, format!("asked {url}")),
             Event::PullLost { key, url, why } => (key, format!("{url} was given up: {why}")),
             Event::PullPlaying { key, url, .. } => (key, format!("{url} plays")),
+            Event::StandbyApart { key, url } => (key, format!("{url} stands by with other media")),
+            Event::StandbyLost { key, url, why } => (key, format!("{url} cannot stand by: {why}")),
+            Event::StandbyReady { key, url } => (key, format!("{url} stands by, in step")),
             Event::PullEnded { key, why } => (key, format!("the stream ended: {why}")),
             Event::RouteFollowed { key, epoch: Some(epoch), url } => {
                 (key, format!("the directory said {url}, epoch {epoch}"))

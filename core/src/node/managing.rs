@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::event::StreamKey;
 use crate::io::{Body, Output, RequestId};
+use crate::pull::{StandbyState, Standing};
 use crate::time::Now;
 use crate::url::Url;
 
@@ -55,6 +56,34 @@ struct KnownStream {
     interchangeable: bool,
     /// Why they may not be, and what to do.
     why_not: Option<String>,
+    /// Where it is pulled from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// The origins that stand by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    standbys: Vec<KnownStandby>,
+}
+
+/// An origin that stands by, and what it costs.
+#[derive(Debug, Serialize)]
+struct KnownStandby {
+    url: String,
+    /// `starting`, `in step` or `apart`.
+    standing: &'static str,
+    received_bytes: u64,
+    held_bytes: usize,
+}
+
+impl From<StandbyState> for KnownStandby {
+    fn from(state: StandbyState) -> KnownStandby {
+        let StandbyState { url, standing, received_bytes, held_bytes } = state;
+        let standing = match standing {
+            Standing::Starting => "starting",
+            Standing::InStep => "in step",
+            Standing::Apart => "apart",
+        };
+        KnownStandby { url, standing, received_bytes, held_bytes }
+    }
 }
 
 impl Node {
@@ -124,12 +153,16 @@ impl Node {
     fn known_streams(&self) -> Vec<KnownStream> {
         let known = self.streams.values().map(|stream| {
             let StreamKey { vhost, app, stream: name } = stream.key.clone();
-            let source = match stream.source {
-                Source::Publisher(_) => "publisher",
-                Source::Pull(_) => "pull",
+            let (source, url, standbys) = match &stream.source {
+                Source::Publisher(_) => ("publisher", None, Vec::new()),
+                Source::Pull(pull) => {
+                    let standbys = pull.standbys().into_iter().map(KnownStandby::from).collect();
+                    ("pull", pull.active_url().map(Url::to_string), standbys)
+                }
             };
             let why_not = self.doubt(stream);
-            KnownStream { vhost, app, stream: name, source, interchangeable: why_not.is_none(), why_not }
+            let interchangeable = why_not.is_none();
+            KnownStream { vhost, app, stream: name, source, interchangeable, why_not, url, standbys }
         });
         known.collect()
     }

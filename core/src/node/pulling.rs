@@ -70,6 +70,7 @@ impl Node {
             return Pulling::Overloaded;
         }
         via.push(self.mark(&key));
+        let hot_standby = rule.and_then(|rule| rule.hot_standby).unwrap_or(vhost.pull.hot_standby);
         let plan = Plan {
             urls,
             directory,
@@ -77,6 +78,7 @@ impl Node {
             properties: vhost.pull.clone(),
             persistent: rule.is_some_and(|rule| rule.persistent),
             failback: rule.is_some_and(|rule| rule.failback),
+            hot_standby: usize::try_from(hot_standby).unwrap_or(usize::MAX),
             timestamps: provider.timestamps,
         };
         let pull = Pull::start(now, key.clone(), plan, self.rng.u64(..));

@@ -46,6 +46,7 @@ fn rule(location: &str, urls: &[&str]) -> OriginRule {
         forward_query: true,
         persistent: false,
         failback: false,
+        hot_standby: None,
         relay: true,
     }
 }

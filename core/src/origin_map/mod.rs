@@ -17,6 +17,9 @@ pub struct PullProperties {
     pub failback_interval: Duration,
     /// `RetryCount`: rounds over the URL list without a pause; 0 is a single attempt and no resume.
     pub retry_count: u32,
+    /// `HotStandby`: how many other origins of a stream are pulled at the same time, so that one of them can take over at
+    /// once. Headwater's own.
+    pub hot_standby: u32,
 }
 
 impl Default for PullProperties {
@@ -26,6 +29,7 @@ impl Default for PullProperties {
             unused_timeout: Duration::from_millis(60_000),
             failback_interval: Duration::from_millis(3_000),
             retry_count: 1,
+            hot_standby: 0,
         }
     }
 }
@@ -48,6 +52,8 @@ pub struct OriginRule {
     pub persistent: bool,
     /// `Failback`: return to the first URL when it is back.
     pub failback: bool,
+    /// `HotStandby` of this rule, if it has its own.
+    pub hot_standby: Option<u32>,
     /// `Relay`: offer the stream to further edges as it came.
     pub relay: bool,
 }
@@ -278,6 +284,7 @@ mod tests {
             forward_query: true,
             persistent: false,
             failback: false,
+            hot_standby: None,
             relay: true,
         }
     }

@@ -153,7 +153,7 @@ impl Attempts {
 }
 
 /// Doubles from [`RETRY_PAUSE_MIN`] to [`RETRY_PAUSE_MAX`], less up to a quarter that is drawn.
-fn pause(round: u32, rng: &mut fastrand::Rng) -> Duration {
+pub(super) fn pause(round: u32, rng: &mut fastrand::Rng) -> Duration {
     let doubled = RETRY_PAUSE_MIN.saturating_mul(1 << round.saturating_sub(1).min(16));
     doubled.min(RETRY_PAUSE_MAX).mul_f64(1.0 - 0.25 * rng.f64())
 }

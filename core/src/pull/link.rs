@@ -11,13 +11,15 @@ use crate::io::{CloseReason, ConnId};
 use crate::limits::{CONNECT_TIMEOUT, DESCRIBE_TIMEOUT, FIRST_MEDIA_TIMEOUT, PLAY_TIMEOUT};
 use crate::media::{Kind, Packet, StreamInfo, TrackId};
 use crate::time::{Deadline, Now, Time, soonest};
-use crate::timeline::Feed;
+use crate::timeline::{Feed, Passed, Timeline};
 use crate::url::Url;
 use crate::wire::ovt;
 
 /// One origin's connection.
 #[derive(Debug)]
 pub(super) struct Link {
+    /// Its number; never used twice.
+    pub(super) serial: u64,
     /// Which of the URLs.
     pub(super) index: usize,
     /// The connection, while there is one.
@@ -36,6 +38,9 @@ pub(super) struct Link {
     playing_since: Time,
     /// The stream may take its time to start: the origin may have to pull it itself.
     patient: bool,
+    /// Another link plays, and this one waits until that one fails.
+    stands_by: bool,
+    received_bytes: u64,
     out: VecDeque<LinkEvent>,
 }
 
@@ -83,6 +88,7 @@ pub(super) struct Loss {
 impl Link {
     pub(super) fn new(now: Now, index: usize, url: &Url, first_id: u32, via: &[u64], patient: bool) -> Link {
         Link {
+            serial: 0,
             index,
             conn: None,
             info: None,
@@ -93,8 +99,38 @@ impl Link {
             placed: now.mono,
             playing_since: now.mono,
             patient,
+            stands_by: false,
+            received_bytes: 0,
             out: VecDeque::new(),
         }
+    }
+
+    /// The same, as a standby: nobody waits for it.
+    pub(super) fn standing_by(self) -> Link {
+        Link { stands_by: true, patient: true, ..self }
+    }
+
+    /// A link that played stands by from now on.
+    pub(super) fn stand_by(&mut self, timeline: &Timeline) {
+        self.stands_by = true;
+        self.feed.stand_by(timeline);
+    }
+
+    /// A link that stood by plays from now on, as soon as its feed has its place.
+    pub(super) fn take_over(&mut self, timeline: &mut Timeline, now: Now) -> Passed {
+        (self.stands_by, self.patient) = (false, false);
+        self.placed = now.mono;
+        self.feed.take_over(timeline, now)
+    }
+
+    /// Whether its media comes.
+    pub(super) fn plays(&self) -> bool {
+        self.step == Step::Playing
+    }
+
+    /// Bytes that came over it.
+    pub(super) fn received_bytes(&self) -> u64 {
+        self.received_bytes
     }
 
     pub(super) fn next_id(&self) -> u32 {
@@ -131,6 +167,7 @@ impl Link {
         if self.step == Step::Lost {
             return;
         }
+        self.received_bytes += bytes.len() as u64;
         if let Err(error) = self.client.receive(bytes, now.wall) {
             self.drain(now);
             return self.lose(Answer::Nothing, format!("the origin broke the OVT protocol: {error}"));
@@ -189,7 +226,7 @@ impl Link {
             Step::Playing => {
                 let media = silence.and_then(|silence| wait("media", silence));
                 let start = Wait { what: "key frame", since: self.placed, within: FIRST_MEDIA_TIMEOUT };
-                let start = (!self.feed.is_live()).then_some(start);
+                let start = (!self.feed.is_live() && !self.stands_by).then_some(start);
                 media.into_iter().chain(start).min_by_key(Wait::at)
             }
             Step::Lost => None,
@@ -233,7 +270,8 @@ impl Link {
 
     fn described(&mut self, now: Now, info: StreamInfo) {
         self.enter(Step::Starting, now);
-        self.feed = Feed::new(main_track(&info));
+        let feed = Feed::new(main_track(&info));
+        self.feed = if self.stands_by { feed.standing_by() } else { feed };
         self.out.push_back(LinkEvent::Described(info));
     }
 

@@ -1,14 +1,16 @@
 //! A pulled stream: which origin it comes from, and what happens when that origin is lost.
 //!
-//! A [`Pull`] is one stream's machine. It holds at most two [`link`]s: the active one, whose media viewers see, and
+//! A [`Pull`] is one stream's machine. Besides its standbys it holds at most two [`link`]s: the active one, whose media viewers see, and
 //! a candidate that is on its way to become active: the only link at the start and after a loss, a second one while
 //! the primary origin is tried again (failback). A candidate becomes active with its first placed packet, so that a
-//! switch never leaves a moment without a source. How often, and when, origins are tried is in [`attempts`].
+//! switch never leaves a moment without a source. How often, and when, origins are tried is in [`attempts`]; links that are
+//! there before they are needed are in [`standby`].
 //!
 //! It asks for connections and never opens them; it knows nothing of viewers.
 
 mod attempts;
 mod link;
+mod standby;
 #[cfg(test)]
 mod tests;
 
@@ -30,8 +32,10 @@ use crate::timeline::{Doubt, Passed, Timeline};
 use crate::url::Url;
 use attempts::{Attempts, Verdict};
 use link::{Link, LinkEvent, Loss};
+use standby::Standbys;
 
 pub use link::main_track;
+pub use standby::{StandbyState, Standing};
 
 /// How a stream is to be pulled.
 #[derive(Clone, Debug)]
@@ -46,6 +50,8 @@ pub struct Plan {
     pub persistent: bool,
     /// Return to the first origin when it is back.
     pub failback: bool,
+    /// How many other origins are pulled at the same time, so that one of them can take over at once.
+    pub hot_standby: usize,
     /// Where the timeline starts.
     pub timestamps: TimestampMode,
     /// On whose behalf origins are asked: what came with the request for this stream, and this stream's own mark.
@@ -98,6 +104,11 @@ pub struct Pull {
     info: Option<StreamInfo>,
     active: Option<Link>,
     candidate: Option<Link>,
+    standbys: Standbys,
+    /// How many links were made.
+    links_made: u64,
+    /// The links whose connections were asked for and not told yet, by their serial numbers.
+    dialling: VecDeque<u64>,
     attempts: Attempts,
     /// The wait before the next attempt.
     retry_at: Option<Time>,
@@ -139,6 +150,9 @@ impl Pull {
             info: None,
             active: None,
             candidate: None,
+            standbys: Standbys::default(),
+            links_made: 0,
+            dialling: VecDeque::new(),
             retry_at: None,
             next_id: 1,
             out: VecDeque::new(),
@@ -160,7 +174,7 @@ impl Pull {
     pub fn count(&self, census: &mut Census) {
         census.marks += self.timeline.marks();
         census.outputs += self.out.len();
-        for link in self.active.iter().chain(&self.candidate) {
+        for link in self.links() {
             census.unfinished_bytes += link.held_bytes();
             census.outputs += link.unpolled();
         }
@@ -168,9 +182,12 @@ impl Pull {
 
     /// The connection that [`Output::Open`] asked for has this id.
     pub fn dialled(&mut self, conn: ConnId) {
-        if let Some(link) = &mut self.candidate {
+        let serial = self.dialling.pop_front();
+        if let Some(link) = self.links_mut().find(|link| Some(link.serial) == serial) {
             link.conn = Some(conn);
+            return;
         }
+        self.out.push_back(Output::Close(conn, Close::Abort));
     }
 
     /// The connection stands.
@@ -230,22 +247,22 @@ impl Pull {
     /// A deadline has come.
     pub fn handle_timeout(&mut self, now: Now) {
         let silence = self.silence();
-        for link in self.active.iter_mut().chain(self.candidate.iter_mut()) {
-            link.handle_timeout(now, silence);
-        }
+        self.links_mut().for_each(|link| link.handle_timeout(now, silence));
         if self.retry_at.is_some_and(|at| at <= now.mono) {
             self.retry_at = None;
             self.dial(now, self.attempts.current());
         }
         if self.failback_due().is_some_and(|deadline| deadline.at <= now.mono) {
-            self.dial(now, 0);
+            self.fail_back(now);
         }
+        self.cover(now);
         self.settle(now);
     }
 
     /// Ends the stream for want of use: says STOP to the origin and closes.
     pub fn stop(&mut self, now: Now) {
-        for link in [self.active.take(), self.candidate.take()].into_iter().flatten() {
+        let standbys = core::mem::take(&mut self.standbys).links;
+        for link in self.active.take().into_iter().chain(self.candidate.take()).chain(standbys) {
             self.hang_up(now, link);
         }
         self.retry_at = None;
@@ -259,10 +276,10 @@ impl Pull {
     /// When there is work to do.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let silence = self.silence();
-        let links = self.active.iter().chain(&self.candidate);
-        links
+        let first = soonest(self.failback_due(), self.standbys_due());
+        self.links()
             .map(|link| link.poll_timeout(silence))
-            .fold(self.failback_due(), soonest)
+            .fold(first, soonest)
             .into_iter()
             .chain(self.retry_at.map(|at| Deadline { at, why: "try the next origin" }))
             .min()
@@ -277,8 +294,7 @@ impl Pull {
     /// stream. Two servers that know each other would else live on what they have from each other, and look for no other
     /// origin. `None` is somebody of whom that is not known.
     pub fn can_feed(&self, mark: Option<u64>) -> bool {
-        let mut links = self.active.iter().chain(&self.candidate);
-        self.active.is_some() && !mark.is_some_and(|mark| links.any(|link| link.leads_to(mark)))
+        self.active.is_some() && !mark.is_some_and(|mark| self.links().any(|link| link.leads_to(mark)))
     }
 
     /// How long an origin may be silent before the next one is tried.
@@ -301,18 +317,54 @@ impl Pull {
             .then_some(Deadline { at: self.next_failback, why: "try the primary origin" })
     }
 
-    fn link_mut(&mut self, conn: ConnId) -> Option<&mut Link> {
-        self.active.iter_mut().chain(self.candidate.iter_mut()).find(|link| link.conn == Some(conn))
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        self.active.iter().chain(&self.candidate).chain(&self.standbys.links)
     }
 
+    fn links_mut(&mut self) -> impl Iterator<Item = &mut Link> {
+        self.active.iter_mut().chain(&mut self.candidate).chain(&mut self.standbys.links)
+    }
+
+    fn link_mut(&mut self, conn: ConnId) -> Option<&mut Link> {
+        self.links_mut().find(|link| link.conn == Some(conn))
+    }
+
+    /// Goes to origin `index`: over the link that stands by, if there is one.
     fn dial(&mut self, now: Now, index: usize) {
-        let Some(url) = self.plan.urls.get(index) else { return };
-        let Some(endpoint) = url.endpoint() else { return };
+        let Some(mut standby) = self.standbys.take(index) else {
+            self.candidate = self.new_link(now, index);
+            return;
+        };
+        let silent_since = self.timeline.last_passed();
+        let passed = standby.take_over(&mut self.timeline, now);
+        self.candidate = Some(standby);
+        self.promote(now, silent_since, passed);
+    }
+
+    /// Asks for a connection to origin `index`.
+    fn new_link(&mut self, now: Now, index: usize) -> Option<Link> {
+        let url = self.plan.urls.get(index)?;
+        let endpoint = url.endpoint()?;
         let patient = !self.timeline.is_started() || self.plan.urls.len() == 1;
-        self.candidate = Some(Link::new(now, index, url, self.next_id, &self.plan.via, patient));
+        let mut link = Link::new(now, index, url, self.next_id, &self.plan.via, patient);
+        self.links_made += 1;
+        link.serial = self.links_made;
+        self.dialling.push_back(link.serial);
         self.out.push_back(Output::Open(endpoint));
-        if self.failback_failure.is_none() || self.active.is_none() {
+        let is_news = self.failback_failure.is_none() && !self.standbys.is_known_lost(index);
+        if is_news || self.active.is_none() {
             self.event(Event::PullDialled { key: self.key.clone(), url: self.url_of(index) });
+        }
+        Some(link)
+    }
+
+    /// The primary origin is tried again; one that stands by has to have done so for a while.
+    fn fail_back(&mut self, now: Now) {
+        let young = self.standbys.link_mut(0).is_some_and(|link| link.played_for(now) < limits::STABLE_AFTER);
+        if young {
+            self.next_failback = now.mono + limits::STABLE_AFTER;
+        } else {
+            self.dial(now, 0);
         }
     }
 
@@ -323,8 +375,10 @@ impl Pull {
                 self.active_event(now, event);
             } else if let Some(event) = self.candidate.as_mut().and_then(Link::poll) {
                 self.candidate_event(now, event);
+            } else if let Some((index, event)) = self.standbys.poll() {
+                self.standby_event(now, index, event);
             } else {
-                return;
+                return self.recruit(now);
             }
         }
     }
@@ -337,21 +391,22 @@ impl Pull {
                 let (index, played_for) = (link.index, link.played_for(now));
                 self.tell_lost(index, &loss.why);
                 self.drop_link(link);
-                if self.candidate.is_none() {
+                if self.candidate.is_none() && !self.let_standby_take_over(now, played_for) {
                     let silent_for = self.silent_for(now);
                     let verdict = self.attempts.lost(index, played_for, silent_for, &mut self.rng);
                     self.obey(now, verdict, loss.why);
                 }
             }
             LinkEvent::Packet(packet) => {
+                self.fill_before(now, &packet);
                 let Some(link) = &mut self.active else { return };
                 let passed = link.feed.push(&mut self.timeline, now, packet);
-                self.pass(passed);
+                self.active_brought(now, passed);
             }
             LinkEvent::Settle => {
                 let Some(link) = &mut self.active else { return };
                 let passed = link.feed.handle_timeout(&mut self.timeline, now);
-                self.pass(passed);
+                self.active_brought(now, passed);
             }
             LinkEvent::Write(conn, bytes) => self.out.push_back(Output::Write(conn, bytes)),
         }
@@ -390,7 +445,7 @@ impl Pull {
         let Some(joined) = passed.joined else { return self.pass(passed) };
         if let Some(old) = self.active.take() {
             self.attempts.left(old.played_for(now));
-            self.hang_up(now, old);
+            self.demote(now, old);
         }
         let Some(mut link) = self.candidate.take() else { return };
         self.count_ids(&link);
@@ -408,7 +463,7 @@ impl Pull {
             _ => silent_since.map_or(Duration::ZERO, |since| now.mono.since(since)),
         };
         self.event(Event::PullPlaying { key: self.key.clone(), url, outage, joined });
-        self.pass(passed);
+        self.active_brought(now, passed);
     }
 
     /// Says what the stream is, unless that was said already.
@@ -479,6 +534,9 @@ impl Pull {
             self.plan.urls.iter().position(|other| other == url)
         };
         let (active, candidate) = (self.active.as_ref().map(place), self.candidate.as_ref().map(place));
+        for link in self.standbys.renumber(place) {
+            self.hang_up(now, link);
+        }
         if let (Some(None), Some(link)) = (candidate, self.candidate.take_if(|_| candidate == Some(None))) {
             self.hang_up(now, link);
         }

@@ -1,5 +1,7 @@
 //! A pull against origins that do what origins do, on virtual time and without a network.
 
+mod standby;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -22,6 +24,10 @@ struct Host {
     info: StreamInfo,
     /// Its frames carry other content, and stand at other times.
     offset: i64,
+    /// The same frames stand so many milliseconds later.
+    shift_ms: i64,
+    /// It sends them so many frames later.
+    lag: i64,
     /// Sends no frame from here on.
     mute: bool,
     /// Sends no key frame.
@@ -66,6 +72,7 @@ fn plan(hosts: &[&str]) -> Plan {
         properties: PullProperties::default(),
         persistent: false,
         failback: false,
+        hot_standby: 0,
         timestamps: TimestampMode::ZeroBased,
         via: vec![7],
     }
@@ -82,7 +89,7 @@ impl Bench {
         let key = StreamKey { vhost: "default".into(), app: "app".into(), stream: "stream".into() };
         let host = |(name, door): &(&'static str, Door)| {
             let info = stream(name, vec![video(0)]);
-            (*name, Host { door: *door, info, offset: 0, mute: false, keyless: false })
+            (*name, Host { door: *door, info, offset: 0, shift_ms: 0, lag: 0, mute: false, keyless: false })
         };
         let mut bench = Bench {
             pull: Pull::start(at(5_000), key, plan, 1),
@@ -157,7 +164,7 @@ impl Bench {
         let n = (self.ms / FRAME_MS) as i64;
         for (host, origin) in self.links.values_mut() {
             let host = &self.hosts[host.as_str()];
-            let packet = host.frame(n);
+            let packet = host.frame(n - host.lag);
             let left_out = host.keyless && packet.key;
             if !host.mute && !left_out {
                 origin.push(&packet);
@@ -213,7 +220,7 @@ impl Bench {
             Door::Hole => {}
             Door::Refuses => self.pull.closed(now, conn, CloseReason::Refused),
             Door::Open(manner) => {
-                let past = (0..=(self.ms / FRAME_MS) as i64).map(|n| host.frame(n));
+                let past = (0..=(self.ms / FRAME_MS) as i64 - host.lag).map(|n| host.frame(n));
                 let past = past.filter(|packet| !(host.keyless && packet.key));
                 let origin = Origin::new(now, manner, host.info.clone(), past);
                 self.links.insert(conn, (to.host, origin));
@@ -270,6 +277,8 @@ impl Host {
     fn frame(&self, n: i64) -> Packet {
         let mut packet = frame(self.info.tracks[0].id.0, n + self.offset);
         packet.key = n % 25 == 0;
+        packet.dts = packet.dts.plus_ticks(self.shift_ms);
+        packet.pts = packet.dts;
         packet
     }
 }

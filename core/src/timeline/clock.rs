@@ -4,18 +4,14 @@
 //! the least delayed packets of a while say best when. What is left of the difference between two servers is taken away
 //! by whole seconds: they agree unless the boundary between two of them falls into the difference.
 
-use core::time::Duration;
-
 use crate::media::Timestamp;
-use crate::time::{Now, Time};
+use crate::time::Now;
 
 /// What the packets of one source say.
 #[derive(Debug, Default)]
 pub(super) struct Estimate {
     /// The earliest moment that a packet says time zero was, in microseconds since the epoch.
     zero_us: Option<i64>,
-    /// When enough was heard.
-    until: Option<Time>,
 }
 
 /// Where a source's time zero is put.
@@ -32,12 +28,6 @@ impl Estimate {
     pub(super) fn hear(&mut self, now: Now, dts: Timestamp) {
         let zero_us = now.wall.as_micros().saturating_sub(dts.as_micros());
         self.zero_us = Some(self.zero_us.map_or(zero_us, |least| least.min(zero_us)));
-        self.until.get_or_insert(now.mono + LISTEN);
-    }
-
-    /// When enough was heard; `None` before the first packet.
-    pub(super) fn until(&self) -> Option<Time> {
-        self.until
     }
 
     /// What was heard.
@@ -49,9 +39,6 @@ impl Estimate {
     }
 }
 
-/// How long a source is listened to before it is put on the wall clock.
-const LISTEN: Duration = Duration::from_millis(1_000);
-
 /// Time zero is put on a multiple of this, in microseconds. A second: dates are wrong by half of it at most.
 pub(super) const STEP_US: i64 = 1_000_000;
 
@@ -61,7 +48,7 @@ const TOLERANCE_US: i64 = 100_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Wall;
+    use crate::time::{Time, Wall};
     use proptest::prelude::*;
 
     const DAY_US: i64 = 20_000 * 86_400_000_000;

@@ -5,8 +5,10 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::clock::Estimate;
+use super::mapping::{Mapping, lead_us};
 use super::memory::fingerprint;
-use super::{Doubt, Timeline};
+use super::standing::Standing;
+use super::{Doubt, OFFSET_AGREES_US, Timeline, is_start};
 use crate::config::TimestampMode;
 use crate::event::Joined;
 use crate::limits::{
@@ -22,6 +24,8 @@ pub struct Feed {
     main: Option<TrackId>,
     /// Whether other servers are asked where its time zero lies.
     agrees: bool,
+    /// Whether another source plays, and this one waits until that one fails.
+    stands_by: bool,
     state: State,
 }
 
@@ -39,7 +43,11 @@ pub struct Passed {
 
 #[derive(Debug)]
 enum State {
+    /// Its place is not known.
     Joining(Joining),
+    /// It is in step with the source that plays.
+    Standing(Standing),
+    /// It plays.
     Live(Mapping),
 }
 
@@ -66,25 +74,15 @@ struct Joining {
     votes: u32,
 }
 
-/// A source that has its place: one offset, exact in the ticks of each track.
-#[derive(Debug)]
-struct Mapping {
-    offset_us: i64,
-    ticks: BTreeMap<TrackId, i64>,
-    last_in: BTreeMap<TrackId, Timestamp>,
-    /// How far its time has been ahead of the clock at most, in microseconds: since both began anywhere, only what is
-    /// added to that says anything.
-    lead_us: i64,
-    /// Packets may repeat what an earlier source delivered.
-    overlaps: bool,
-    /// The main track goes on without a hole, or has been started at a key frame.
-    decodable: bool,
-}
-
 impl Feed {
     /// A source whose decoding starts at key frames of `main`; with `None` any packet will do.
     pub fn new(main: Option<TrackId>) -> Feed {
-        Feed { main, agrees: false, state: State::Joining(Joining::default()) }
+        Feed { main, agrees: false, stands_by: false, state: State::Joining(Joining::default()) }
+    }
+
+    /// The same, but it stands by: nothing of it passes until [`Feed::take_over`].
+    pub fn standing_by(self) -> Feed {
+        Feed { stands_by: true, ..self }
     }
 
     /// The same, but other servers are asked where the time zero of a source lies that is put on the wall clock.
@@ -115,10 +113,11 @@ impl Feed {
         matches!(self.state, State::Live(_))
     }
 
-    /// Bytes of packets that have no place yet.
+    /// Bytes of packets that did not pass yet.
     pub fn held_bytes(&self) -> usize {
         match &self.state {
             State::Joining(joining) => joining.held.iter().map(|packet| packet.data.len()).sum(),
+            State::Standing(standing) => standing.held_bytes(),
             State::Live(_) => 0,
         }
     }
@@ -126,14 +125,23 @@ impl Feed {
     /// Takes the next packet of the source.
     pub fn push(&mut self, timeline: &mut Timeline, now: Now, packet: Packet) -> Passed {
         let mut passed = Passed::default();
-        if let State::Live(mapping) = &mut self.state {
-            if !mapping.jumps(now, &packet) {
+        match &mut self.state {
+            State::Live(mapping) if !mapping.jumps(now, &packet) => {
                 mapping.pass(timeline, now, self.main, packet, &mut passed.packets);
                 return passed;
             }
-            self.state = State::Joining(Joining::default());
+            State::Standing(standing) if !standing.jumps(now, &packet) => {
+                standing.push(timeline, now, packet);
+                return passed;
+            }
+            State::Joining(_) => {}
+            State::Live(_) | State::Standing(_) => self.state = State::Joining(Joining::default()),
         }
         let State::Joining(joining) = &mut self.state else { return passed };
+        if self.stands_by {
+            self.align(timeline, now, packet);
+            return passed;
+        }
         joining.hold(self.main, now, packet);
         if timeline.listens() {
             self.listen(timeline, now, &mut passed);
@@ -167,6 +175,9 @@ impl Feed {
     /// not say how long its burst is has ended it when it pauses.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let State::Joining(joining) = &self.state else { return None };
+        if self.stands_by {
+            return None;
+        }
         if let Some(at) = joining.listens_until {
             return joining.has_key.then_some(Deadline { at, why: "enough was heard of the source's clock" });
         }
@@ -194,7 +205,7 @@ impl Feed {
     /// A source that is put on the wall clock is listened to, and other servers are asked, before it starts.
     fn listen(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
-        let until = *joining.listens_until.get_or_insert(joining.heard.until().unwrap_or(now.mono));
+        let until = *joining.listens_until.get_or_insert(now.mono + LISTEN);
         let is_over = joining.has_key && (now.mono >= until || joining.is_full());
         if is_over && self.agrees && !joining.asked {
             joining.asked = true;
@@ -209,12 +220,11 @@ impl Feed {
     fn start_first(&mut self, timeline: &mut Timeline, now: Now, passed: &mut Passed) {
         let State::Joining(joining) = &mut self.state else { return };
         let Some(at) = joining.held.iter().position(|packet| is_start(self.main, packet)) else {
-            let heard = mem::take(&mut joining.heard);
-            self.state = State::Joining(Joining { heard, ..Joining::default() });
+            self.state = State::Joining(Joining::default());
             return;
         };
         let held = joining.held.split_off(at);
-        let offset_us = timeline.first_offset_us(now, &joining.heard, held[0].dts);
+        let offset_us = timeline.first_offset_us(now, joining.heard.zero(), held[0].dts);
         self.go_live(timeline, now, Mapping::new(offset_us, false, true), held, passed, Joined::First);
     }
 
@@ -223,7 +233,7 @@ impl Feed {
         let State::Joining(joining) = &mut self.state else { return };
         if !timeline.is_started() {
             self.start_first(timeline, now, passed);
-        } else if let Some(offset_us) = joining.likely_offset(timeline, now) {
+        } else if let Some(offset_us) = joining.likely_offset(timeline, now, None) {
             self.start_recognised(timeline, now, offset_us, passed);
         } else if timeline.is_playing(now) && joining.is_late(self.main, timeline) {
             // It may catch up; until then it has nothing that viewers have not seen.
@@ -287,7 +297,8 @@ impl Feed {
         };
         // The one that needs the least: of a source whose time goes on, the first one that is new.
         let Some(least_us) = joining.held.iter().filter(starts).map(least_us).min() else { return false };
-        let Some(offset_us) = timeline.shared_offset_us(&joining.heard, least_us) else { return false };
+        let heard = joining.heard.zero();
+        let Some(offset_us) = timeline.shared_offset_us(heard, least_us) else { return false };
         // Several sources whose times differ have no time in common.
         let off_by_us = timeline.live_us(now).unwrap_or(0).abs_diff(newest_us.saturating_add(offset_us));
         if timeline.recalls && off_by_us > SHARED_AGREES_US {
@@ -299,6 +310,7 @@ impl Feed {
         };
         let Some(at) = joining.held.iter().position(fits) else { return false };
         let held = joining.held.split_off(at);
+        timeline.shares_again(heard);
         self.go_live(timeline, now, Mapping::new(offset_us, false, true), held, passed, Joined::KeyFrame);
         true
     }
@@ -320,6 +332,120 @@ impl Feed {
         }
         passed.joined = Some(joined);
         self.state = State::Live(mapping);
+    }
+}
+
+/// Standing by.
+impl Feed {
+    /// A source that plays stands by from now on.
+    pub fn stand_by(&mut self, timeline: &Timeline) {
+        self.stands_by = true;
+        self.state = match mem::replace(&mut self.state, State::Joining(Joining::default())) {
+            State::Live(mapping) => State::Standing(Standing::new(timeline, self.main, mapping)),
+            state @ (State::Joining(_) | State::Standing(_)) => state,
+        };
+    }
+
+    /// Whether it stands by and is in step with what viewers see: if it takes over, they miss nothing.
+    pub fn is_in_step(&self) -> bool {
+        matches!(&self.state, State::Standing(standing) if standing.is_in_step())
+    }
+
+    /// Since when the oldest packet is held that the source that plays has not brought; `None` if it is not in step.
+    pub fn ahead_since(&self) -> Option<Time> {
+        match &self.state {
+            State::Standing(standing) if standing.is_in_step() => standing.holds_since(),
+            State::Joining(_) | State::Live(_) | State::Standing(_) => None,
+        }
+    }
+
+    /// Lets go of what the source that plays has brought; finds that it carries other media after all.
+    pub fn compare(&mut self, timeline: &Timeline) {
+        if let State::Standing(standing) = &mut self.state {
+            standing.compare(timeline);
+            if standing.is_astray() {
+                self.state = State::Joining(Joining::default());
+            }
+        }
+    }
+
+    /// The source that plays has not brought what this one had at `came`: viewers get it from here, and when the other
+    /// one brings it, it is known.
+    pub fn cover(&mut self, timeline: &mut Timeline, now: Now, came: Time) -> Passed {
+        match &mut self.state {
+            State::Standing(standing) if standing.is_in_step() => {
+                Passed { packets: standing.cover(timeline, now, came), ..Passed::default() }
+            }
+            State::Joining(_) | State::Live(_) | State::Standing(_) => Passed::default(),
+        }
+    }
+
+    /// Where a packet of the source that plays would leave a hole: behind what there is of which track, before when.
+    pub fn leaves_hole(&mut self, timeline: &Timeline, packet: &Packet) -> Option<(TrackId, Timestamp)> {
+        let State::Live(mapping) = &mut self.state else { return None };
+        let place = mapping.place(packet.track, packet.dts);
+        timeline.lacks_before(packet.track, place).then_some((packet.track, place))
+    }
+
+    /// Fills a hole that the source that plays would leave on `track` before `end`.
+    pub fn fill(&mut self, timeline: &mut Timeline, now: Now, track: TrackId, end: Timestamp) -> Passed {
+        match &mut self.state {
+            State::Standing(standing) if standing.is_in_step() => {
+                Passed { packets: standing.fill(timeline, now, track, end), ..Passed::default() }
+            }
+            State::Joining(_) | State::Live(_) | State::Standing(_) => Passed::default(),
+        }
+    }
+
+    /// The source that played is lost: this one plays from here on, at once if it was in step, else as soon as it can be
+    /// joined.
+    pub fn take_over(&mut self, timeline: &mut Timeline, now: Now) -> Passed {
+        self.stands_by = false;
+        let mut passed = Passed::default();
+        match mem::replace(&mut self.state, State::Joining(Joining::default())) {
+            State::Standing(standing) => {
+                let (mapping, packets) = standing.take_over(timeline, now);
+                self.state = State::Live(mapping);
+                passed = Passed { packets, joined: Some(Joined::Exact), asks: None };
+            }
+            State::Joining(joining) => {
+                let is_there = joining.has_key && joining.received >= joining.expected;
+                self.state = State::Joining(joining);
+                if is_there {
+                    self.settle(timeline, now, &mut passed);
+                }
+            }
+            live @ State::Live(_) => self.state = live,
+        }
+        passed
+    }
+
+    /// Looks for the place of a source that stands by. Only the main track tells one source from another: silence is the
+    /// same everywhere.
+    fn align(&mut self, timeline: &Timeline, now: Now, packet: Packet) {
+        let State::Joining(joining) = &mut self.state else { return };
+        let starts = is_start(self.main, &packet);
+        let tells = self.main.is_none_or(|main| packet.track == main);
+        // What is held ends where a key frame begins something new, or with the past that was announced.
+        let whole = starts.then(|| joining.likely_offset(timeline, now, self.main)).flatten();
+        if starts && whole.is_none() && joining.received > joining.expected {
+            joining.held.clear();
+            joining.held_bytes = 0;
+        }
+        joining.hold(self.main, now, packet);
+        let known =
+            whole.or_else(|| tells.then(|| joining.recognise(timeline, now)).flatten()).or_else(|| {
+                let burst_is_over = joining.received == joining.expected;
+                burst_is_over.then(|| joining.likely_offset(timeline, now, self.main)).flatten()
+            });
+        if let Some(offset_us) = known {
+            let held = mem::take(&mut joining.held);
+            let mapping = Mapping::new(offset_us, true, false);
+            self.state =
+                State::Standing(Standing::new(timeline, self.main, mapping).holding(timeline, now, held));
+        } else if joining.is_full() {
+            self.forget_half();
+        }
     }
 }
 
@@ -373,9 +499,10 @@ impl Joining {
     /// The offset at which the packets held are known and their newest one is where the timeline's live edge should be
     /// by now, or, if everything was silent, where the timeline ends. Of the many offsets that fit a programme that
     /// repeats itself, it is the one that fits the clock.
-    fn likely_offset(&self, timeline: &Timeline, now: Now) -> Option<i64> {
+    /// Only packets of the track `of` count, if there is one.
+    fn likely_offset(&self, timeline: &Timeline, now: Now, of: Option<TrackId>) -> Option<i64> {
         let newest_us = self.newest_us()?;
-        let offsets = self.known_offsets(timeline);
+        let offsets = self.known_offsets(timeline, of);
         let near = |edge_us: i64| {
             let off_by = |offset_us: &i64| newest_us.saturating_add(*offset_us).abs_diff(edge_us);
             let known =
@@ -384,16 +511,16 @@ impl Joining {
         };
         near(timeline.live_us(now)?)
             .or_else(|| near(timeline.end_us()?))
-            .or_else(|| self.offset_of_the_late(timeline, now))
+            .or_else(|| self.offset_of_the_late(timeline, now, of))
     }
 
     /// The offset of a source that is behind the clock and goes on where the timeline ends: an origin that was stopped
     /// for a while delivers what it had missed, and will have caught up in a moment. What it carried before leaves no
     /// doubt, and nothing of what follows was carried before: else it would be a programme that loops.
-    fn offset_of_the_late(&self, timeline: &Timeline, now: Now) -> Option<i64> {
+    fn offset_of_the_late(&self, timeline: &Timeline, now: Now, of: Option<TrackId>) -> Option<i64> {
         let mut offset_us = None;
         let mut goes_on = false;
-        for packet in self.held.iter().filter(|packet| packet.data.len() >= PROOF_BYTES) {
+        for packet in self.held_of(of).filter(|packet| packet.data.len() >= PROOF_BYTES) {
             let fingerprint = fingerprint(packet);
             if timeline.memory.places(fingerprint).next().is_none() {
                 goes_on = offset_us.is_some();
@@ -413,9 +540,9 @@ impl Joining {
     }
 
     /// Every offset at which packets held were placed before, and how much speaks for it.
-    fn known_offsets(&self, timeline: &Timeline) -> BTreeMap<i64, u32> {
+    fn known_offsets(&self, timeline: &Timeline, of: Option<TrackId>) -> BTreeMap<i64, u32> {
         let mut offsets: BTreeMap<i64, u32> = BTreeMap::new();
-        for packet in &self.held {
+        for packet in self.held_of(of) {
             for place in timeline.memory.places(fingerprint(packet)) {
                 let offset_us = place.micros_since(packet.dts);
                 let near = offset_us.saturating_sub_unsigned(OFFSET_AGREES_US)
@@ -430,6 +557,11 @@ impl Joining {
             }
         }
         offsets
+    }
+
+    /// What is held of one track, or of all.
+    fn held_of(&self, of: Option<TrackId>) -> impl Iterator<Item = &Packet> {
+        self.held.iter().filter(move |packet| of.is_none_or(|track| packet.track == track))
     }
 
     /// Whether all that the source shows was carried before, and by its clock ends where viewers are long past: what
@@ -467,79 +599,8 @@ fn votes(packet: &Packet) -> u32 {
     if packet.data.len() >= PROOF_BYTES { VOTES_NEEDED } else { 1 }
 }
 
-impl Mapping {
-    fn new(offset_us: i64, overlaps: bool, decodable: bool) -> Mapping {
-        let (ticks, last_in) = (BTreeMap::new(), BTreeMap::new());
-        Mapping { offset_us, ticks, last_in, lead_us: i64::MIN, overlaps, decodable }
-    }
-
-    /// Whether the source has set its clock. Media that is missing is no jump forwards: time has passed meanwhile.
-    fn jumps(&self, now: Now, packet: &Packet) -> bool {
-        let Some(last) = self.last_in.get(&packet.track) else { return false };
-        let gained_us = lead_us(now, packet.dts.as_micros()).saturating_sub(self.lead_us);
-        last.since(packet.dts) > JUMP_BACK || gained_us > JUMP_FORWARD_US
-    }
-
-    fn pass(
-        &mut self,
-        timeline: &mut Timeline,
-        now: Now,
-        main: Option<TrackId>,
-        mut packet: Packet,
-        out: &mut Vec<Packet>,
-    ) {
-        let fingerprint = timeline.recalls.then(|| fingerprint(&packet));
-        self.last_in.insert(packet.track, packet.dts);
-        self.lead_us = self.lead_us.max(lead_us(now, packet.dts.as_micros()));
-        if self.overlaps && fingerprint.is_some_and(|it| self.is_repeated(timeline, it, &packet)) {
-            if Some(packet.track) == main || main.is_none() {
-                self.decodable = true;
-            }
-            return;
-        }
-        let ticks = *self
-            .ticks
-            .entry(packet.track)
-            .or_insert_with(|| Timestamp::from_micros(self.offset_us).to(packet.dts.base()).ticks());
-        packet.dts = packet.dts.plus_ticks(ticks);
-        packet.pts = packet.pts.plus_ticks(ticks);
-        if timeline.tracks.get(&packet.track).is_some_and(|position| packet.dts <= position.last) {
-            return;
-        }
-        if Some(packet.track) == main && !self.decodable {
-            if !packet.key {
-                return;
-            }
-            self.decodable = true;
-        }
-        timeline.note(now, &packet, fingerprint, is_start(main, &packet));
-        out.push(packet);
-    }
-
-    /// Whether an earlier source delivered this very packet. If so, the offset of its track is exact from here on.
-    fn is_repeated(&mut self, timeline: &Timeline, fingerprint: u64, packet: &Packet) -> bool {
-        let agrees =
-            |place: &Timestamp| place.micros_since(packet.dts).abs_diff(self.offset_us) <= OFFSET_AGREES_US;
-        let Some(place) = timeline.memory.places(fingerprint).find(agrees) else { return false };
-        if place.base() == packet.dts.base() {
-            self.ticks.insert(packet.track, place.ticks().saturating_sub(packet.dts.ticks()));
-        }
-        true
-    }
-}
-
-/// How far a source's time is ahead of the clock, in microseconds.
-fn lead_us(now: Now, source_us: i64) -> i64 {
-    source_us.saturating_sub_unsigned(now.mono.as_micros())
-}
-
-/// Whether a viewer can start with this packet.
-fn is_start(main: Option<TrackId>, packet: &Packet) -> bool {
-    main.is_none_or(|main| packet.track == main && packet.key)
-}
-
-/// Offsets that differ by less are the same offset, rounded differently.
-const OFFSET_AGREES_US: u64 = 2_000;
+/// How long a source is listened to before it is put on the wall clock.
+const LISTEN: Duration = Duration::from_millis(1_000);
 /// How far the live edges of two origins may be apart, in microseconds.
 const LIVE_AGREES_US: u64 = 1_500_000;
 /// How far from the live edge a source's own times may place it, in microseconds, to be believed.
@@ -550,8 +611,3 @@ const SEAMLESS_US: i64 = 250_000;
 /// An access unit of this size is not there twice by chance.
 const PROOF_BYTES: usize = 512;
 const VOTES_NEEDED: u32 = 3;
-/// A source whose time goes back by more than this has set its clock.
-const JUMP_BACK: Duration = Duration::from_secs(1);
-/// A source whose time goes forward by so many microseconds more than the clock does, too: its media would be behind a
-/// hole in which nothing is missing. A source that was slow from its first packet on and leaves media out gains less.
-const JUMP_FORWARD_US: i64 = 10_000_000;

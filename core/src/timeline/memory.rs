@@ -21,6 +21,8 @@ pub(super) struct Memory {
     fingerprints: VecDeque<u64>,
     /// Where each of them was placed.
     places: VecDeque<Timestamp>,
+    /// How many were written, those that are forgotten included.
+    written: u64,
     /// The last key frames, for longer than all the others: enough to tell that a source is late.
     keys: VecDeque<(u64, Timestamp)>,
 }
@@ -40,6 +42,19 @@ impl Memory {
         }
         self.fingerprints.push_back(fingerprint);
         self.places.push_back(dts);
+        self.written += 1;
+    }
+
+    /// How many packets were ever remembered.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// What was remembered after the first `written` packets, with its places, in the order of time.
+    pub(super) fn since(&self, written: u64) -> impl Iterator<Item = (u64, Timestamp)> {
+        let news = usize::try_from(self.written.saturating_sub(written)).unwrap_or(usize::MAX);
+        let from = self.fingerprints.len().saturating_sub(news);
+        self.fingerprints.range(from..).copied().zip(self.places.range(from..).copied())
     }
 
     /// How much is remembered.

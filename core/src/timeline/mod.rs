@@ -5,13 +5,16 @@
 //! it begins by joining and then maps every packet by one constant offset. Two origins that are fed by one encoder
 //! carry the same access units, so a new source is recognised by its content: the offset is then exact, nothing is
 //! lost, nothing repeated, and decoding goes on without a key frame. A source that is not recognised is joined at a
-//! key frame, at the time that the clock says has passed.
+//! key frame, at the time that the clock says has passed. A source may also stand by: it is in step with the one that
+//! plays, and takes over at the very access unit at which that one ends.
 //!
 //! This module knows packets and clocks as values; it knows nothing of connections, protocols or segments.
 
 mod clock;
 mod join;
+mod mapping;
 mod memory;
+mod standing;
 
 pub use join::{Feed, Passed};
 
@@ -21,7 +24,7 @@ use std::collections::BTreeMap;
 use crate::config::TimestampMode;
 use crate::media::{Packet, Timestamp, TrackId};
 use crate::time::{Now, Time};
-use clock::{Estimate, STEP_US};
+use clock::{STEP_US, Zero};
 use memory::Memory;
 
 #[cfg(test)]
@@ -184,9 +187,17 @@ impl Timeline {
         self.mode == TimestampMode::SystemClock && !self.is_started()
     }
 
-    /// Where a source is placed whose first packet has `dts`, as an offset in microseconds.
-    fn first_offset_us(&mut self, now: Now, heard: &Estimate, dts: Timestamp) -> i64 {
-        match (self.mode, heard.zero()) {
+    /// Whether a packet of `track` at `place` comes too early for what was there: something before it is missing.
+    fn lacks_before(&self, track: TrackId, place: Timestamp) -> bool {
+        self.tracks.get(&track).is_some_and(|position| {
+            place.micros_since(position.last) > position.step_us.saturating_add(position.step_us / 2)
+        })
+    }
+
+    /// Where a source is placed whose first packet has `dts`, as an offset in microseconds. `heard` is what its packets
+    /// said of its time zero.
+    fn first_offset_us(&mut self, now: Now, heard: Option<Zero>, dts: Timestamp) -> i64 {
+        match (self.mode, heard) {
             (TimestampMode::Original, _) => {
                 self.wrapped_us = self.wraps_us.map_or(0, |wraps_us| wrapped_us(now, wraps_us, dts));
                 self.wrapped_us
@@ -203,23 +214,24 @@ impl Timeline {
 
     /// Where every server of the stream places a source that comes after others, as an offset in microseconds, if it is
     /// `least_us` or more: time does not go back. `None` if there is no such place.
-    fn shared_offset_us(&mut self, heard: &Estimate, least_us: i64) -> Option<i64> {
+    fn shared_offset_us(&self, heard: Option<Zero>, least_us: i64) -> Option<i64> {
         match self.mode {
             TimestampMode::ZeroBased => None,
             TimestampMode::Original => Some(self.wrapped_us).filter(|offset_us| *offset_us >= least_us),
             TimestampMode::SystemClock => {
-                let zero = heard.zero()?;
-                let behind_us = least_us.saturating_sub(zero.us).max(0);
+                let zero_us = heard?.us;
+                let behind_us = least_us.saturating_sub(zero_us).max(0);
                 let steps = behind_us.saturating_add(STEP_US - 1) / STEP_US;
-                if steps > STEPS_MAX {
-                    return None;
-                }
-                if !zero.is_sure {
-                    self.doubt.get_or_insert(Doubt::CloseCall);
-                }
-                self.zero_us = None;
-                Some(zero.us.saturating_add(steps * STEP_US))
+                (steps <= STEPS_MAX).then_some(zero_us.saturating_add(steps * STEP_US))
             }
+        }
+    }
+
+    /// A source that came after others was placed where every server places it.
+    fn shares_again(&mut self, heard: Option<Zero>) {
+        self.zero_us = None;
+        if self.mode == TimestampMode::SystemClock && !heard.is_some_and(|zero| zero.is_sure) {
+            self.doubt.get_or_insert(Doubt::CloseCall);
         }
     }
 }
@@ -242,3 +254,11 @@ const PLAYING_WITHIN: Duration = Duration::from_millis(500);
 const STEP_US_MAX: i64 = 1_000_000;
 /// The rhythm of a track that has shown one packet only, in microseconds.
 const STEP_US_DEFAULT: i64 = 33_333;
+
+/// Whether a viewer can start with this packet.
+fn is_start(main: Option<TrackId>, packet: &Packet) -> bool {
+    main.is_none_or(|main| packet.track == main && packet.key)
+}
+
+/// Offsets that differ by less are the same offset, rounded differently.
+const OFFSET_AGREES_US: u64 = 2_000;

@@ -16,6 +16,7 @@ mod encoder_loss;
 mod failback;
 mod frame_shapes;
 mod hostile_peers;
+mod hot_standby;
 mod links;
 mod mute_edge;
 mod origin_crash;
@@ -70,6 +71,7 @@ pub const ALL: &[Scenario] = &[
     origins_refuse::SCENARIO,
     persistent::SCENARIO,
     failback::SCENARIO,
+    hot_standby::SCENARIO,
     two_encoders::SCENARIO,
     edge_restart::SCENARIO,
     edge_chain::SCENARIO,

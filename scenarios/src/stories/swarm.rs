@@ -82,8 +82,10 @@ fn cluster(script: &mut Script, draw: &mut Draw) {
     }
     script.draw_patience(draw);
     let (patient, persistent, shaped) = (draw.percent(20), draw.percent(15), draw.coin());
+    let hot_standby = draw.part("standby").pick(&[0, 0, 1, 2]);
     for edge in &mut script.edges {
         edge.persistent = persistent;
+        edge.hot_standby = hot_standby;
         if patient {
             edge.retry_count = draw.small(0..=20);
         }

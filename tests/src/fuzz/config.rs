@@ -196,6 +196,7 @@ fn rule(script: &mut Script) -> OriginRule {
         forward_query: script.chance(160),
         persistent: script.chance(128),
         failback: script.chance(128),
+        hot_standby: None,
         relay: script.chance(128),
     }
 }
