@@ -14,9 +14,10 @@
 use std::time::Duration;
 
 use headwater_core::media::Kind;
+use headwater_scenarios::facts::Did;
 use headwater_scenarios::script::{Encoder, Script, Viewer};
 
-use crate::outcome::{Did, Frames, Outcome, Seen};
+use crate::outcome::{Frames, Outcome, Seen};
 
 /// Where `other` saw something else than `simulated` when both played `script`.
 pub fn disagreements(script: &Script, simulated: &Outcome, other: &Outcome) -> Vec<String> {
@@ -91,7 +92,7 @@ struct Change {
 fn changes(outcome: &Outcome) -> Vec<Change> {
     let mut changes = Vec::new();
     for (index, fact) in outcome.facts.iter().enumerate() {
-        let Did::Play { outage } = fact.what else { continue };
+        let Did::Play { outage, .. } = fact.what else { continue };
         if outage.is_zero() {
             continue;
         }
@@ -136,8 +137,8 @@ const TICK: Duration = Duration::from_millis(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Fact;
     use crate::simulator;
+    use headwater_scenarios::facts::Fact;
 
     fn played() -> (Script, Outcome) {
         let script = crate::scripts::named("origin-killed").unwrap().script(1);
@@ -160,13 +161,14 @@ mod tests {
         let (script, whole) = played();
         let mut slow = whole.clone();
         for fact in &mut slow.facts {
-            if let Did::Play { outage } = &mut fact.what {
+            if let Did::Play { outage, .. } = &mut fact.what {
                 *outage += spread(&script) + Duration::from_millis(1);
             }
         }
         assert!(!disagreements(&script, &whole, &slow).is_empty());
         let mut more = whole.clone();
-        let again = Fact { what: Did::Play { outage: Duration::from_millis(1) }, ..more.facts[0].clone() };
+        let what = Did::Play { outage: Duration::from_millis(1), joined: "Exact".to_owned() };
+        let again = Fact { what, ..more.facts[0].clone() };
         more.facts.push(again);
         let found = disagreements(&script, &whole, &more);
         assert_eq!(found, ["2 failovers, and not 1"]);

@@ -18,3 +18,4 @@ pub mod simulator;
 pub mod stage;
 #[cfg(feature = "turmoil")]
 pub mod turmoil;
+pub mod wires;

@@ -1,9 +1,10 @@
 //! The scenarios on engines beside the simulator: `engines turmoil`, `engines loopback`.
 
+mod failover;
 mod table;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +18,9 @@ use headwater_scenarios::script::Link;
 use headwater_scenarios::{Scenario, Script, seeds};
 use headwater_tests::machine;
 
-use table::{Line, Run};
+use failover::Line;
+use serde_json::{Value, json};
+use table::Run;
 
 /// Plays the simulator's scenarios on other engines, with the simulator's own figures for the same scripts beside
 /// theirs. Exit code 1 if a rule is broken, or an engine in simulated time does not agree with the simulator.
@@ -32,6 +35,8 @@ struct Command {
 enum Engine {
     /// Real processes on loopback, in real time
     Loopback(Asked),
+    /// The matrix of failovers with real processes, beside the simulator's; exit code 1 where they are apart
+    Failover(Asked),
     /// The production driver over turmoil, in simulated time
     #[cfg(feature = "turmoil")]
     Turmoil(Asked),
@@ -100,6 +105,10 @@ fn main() -> ExitCode {
             let _share = machine::alone();
             run(&LOOPBACK, &asked)
         }
+        Engine::Failover(asked) => {
+            let _share = machine::alone();
+            failovers(&asked)
+        }
         #[cfg(feature = "turmoil")]
         Engine::Turmoil(asked) => run(&TURMOIL, &asked),
     };
@@ -111,6 +120,25 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Plays the matrix of failovers and prints what they cost. Returns whether both engines say the same.
+fn failovers(asked: &Asked) -> Result<bool> {
+    let seeds = seeds::parse(asked.seeds.as_deref().unwrap_or(LOOPBACK.seeds))?;
+    let cells = failover::cells(&asked.scenario)?;
+    println!("{}", failover::head());
+    let mut lines = Vec::new();
+    for cell in cells {
+        let line = failover::play(cell, &seeds);
+        println!("{}", line.text());
+        lines.push(line);
+    }
+    lines.iter().flat_map(Line::failures).for_each(|failure| println!("FAILED  {failure}"));
+    if let Some(path) = &asked.json {
+        let cells: Vec<Value> = lines.iter().map(Line::json).collect();
+        write(path, &json!({ "engine": "loopback", "seeds": seeds.len(), "cells": cells }))?;
+    }
+    Ok(lines.iter().all(Line::passed))
 }
 
 /// Plays what is asked for and prints what came of it. Returns whether every rule held.
@@ -136,9 +164,7 @@ fn run(player: &Player, asked: &Asked) -> Result<bool> {
     let failures: Vec<String> = lines.iter().flat_map(|line| line.failures(player.name)).collect();
     failures.iter().for_each(|failure| println!("{failure}"));
     if let Some(path) = &asked.json {
-        let json = format!("{:#}\n", table::json(player.name, &lines));
-        fs::write(path, json)
-            .with_context(|| format!("--json {}: this file cannot be written", path.display()))?;
+        write(path, &table::json(player.name, &lines))?;
     }
     if lines.is_empty() {
         bail!("{} can play none of these scripts; --list says why", player.name);
@@ -146,8 +172,13 @@ fn run(player: &Player, asked: &Asked) -> Result<bool> {
     Ok(failures.is_empty())
 }
 
+fn write(path: &Path, json: &Value) -> Result<()> {
+    fs::write(path, format!("{json:#}\n"))
+        .with_context(|| format!("--json {}: this file cannot be written", path.display()))
+}
+
 /// Plays the seeds of a scenario that the engine can play.
-fn play(player: &Player, scenario: &Scenario, seeds: &[u64], tell: bool) -> Line {
+fn play(player: &Player, scenario: &Scenario, seeds: &[u64], tell: bool) -> table::Line {
     let mut runs = Vec::new();
     for seed in seeds {
         let script = script(player, scenario, *seed);
@@ -177,7 +208,7 @@ fn play(player: &Player, scenario: &Scenario, seeds: &[u64], tell: bool) -> Line
         }
         runs.push(Run { seed: *seed, outcome, simulated, broken });
     }
-    Line { scenario: scenario.name.to_owned(), runs }
+    table::Line { scenario: scenario.name.to_owned(), runs }
 }
 
 fn list(player: &Player, scenario: &Scenario) {

@@ -3,11 +3,11 @@
 
 use core::time::Duration;
 
-use headwater_core::event::Event;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
 use headwater_net_sim::trace::Hash64;
 use headwater_net_sim::viewer::Record;
+use headwater_scenarios::facts::{Did, Fact};
 use headwater_scenarios::rules::Rule;
 use headwater_scenarios::script::{Script, Viewer};
 use headwater_scenarios::watching::{Losses, losses};
@@ -15,6 +15,8 @@ use headwater_scenarios::watching::{Losses, losses};
 /// What came of a run until its faults were over.
 #[derive(Clone, Debug)]
 pub struct Outcome {
+    /// When the first step of the script was taken; none if it has none.
+    pub first_step: Option<Time>,
     /// The viewers, in the order of the script.
     pub viewers: Vec<Seen>,
     /// What the edges said of their sources, in order.
@@ -36,31 +38,6 @@ pub struct Seen {
     pub record: Record,
 }
 
-/// What an edge said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fact {
-    /// The edge's name.
-    pub edge: String,
-    /// The stream.
-    pub stream: String,
-    /// The server, by the host's name.
-    pub server: String,
-    /// What it did.
-    pub what: Did,
-}
-
-/// What an edge did with a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Did {
-    /// It tried it.
-    Dial,
-    /// It began to play it after so long without media.
-    Play {
-        /// How long.
-        outage: Duration,
-    },
-}
-
 /// The frames of a track that a viewer was given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Frames {
@@ -72,25 +49,6 @@ pub struct Frames {
     pub count: u64,
     /// What is missing among them.
     pub losses: Losses,
-}
-
-impl Fact {
-    /// What `event` of `edge` says of its source, if it does. `server` names the host at an address.
-    pub fn of(edge: &str, event: &Event, server: impl Fn(&str) -> String) -> Option<Fact> {
-        let (key, url, what) = match event {
-            Event::PullDialled { key, url } => (key, url, Did::Dial),
-            Event::PullPlaying { key, url, outage, .. } => (key, url, Did::Play { outage: *outage }),
-            _ => return None,
-        };
-        let (edge, stream) = (edge.to_owned(), key.to_string());
-        Some(Fact { edge, stream, server: server(host_of(url)), what })
-    }
-}
-
-/// The host in a URL.
-pub fn host_of(url: &str) -> &str {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    authority.split([':', '/']).next().unwrap_or_default()
 }
 
 impl Seen {
@@ -141,7 +99,7 @@ impl Outcome {
     /// How long edges were without media, each time that they changed or lost their source and played again.
     pub fn failovers(&self) -> Vec<Duration> {
         let outage = |fact: &Fact| match fact.what {
-            Did::Play { outage } if outage > Duration::ZERO => Some(outage),
+            Did::Play { outage, .. } if outage > Duration::ZERO => Some(outage),
             _ => None,
         };
         self.facts.iter().filter_map(outage).collect()

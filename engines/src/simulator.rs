@@ -1,10 +1,12 @@
 //! The simulator, seen as one engine among others.
 
-use headwater_net_sim::World;
+use headwater_core::time::Time;
+use headwater_net_sim::{World, ms};
 use headwater_scenarios::Script;
+use headwater_scenarios::facts::Fact;
 use headwater_scenarios::play::play_faults;
 
-use crate::outcome::{Fact, Outcome, Seen};
+use crate::outcome::{Outcome, Seen};
 
 /// Plays the faults of `script`.
 ///
@@ -13,12 +15,14 @@ use crate::outcome::{Fact, Outcome, Seen};
 pub fn play(script: &Script) -> anyhow::Result<Outcome> {
     let (report, world) = play_faults(script);
     anyhow::ensure!(report.passed(), "{report}");
-    let facts = world.facts().iter().filter_map(|fact| {
-        let edge = world.name(fact.host);
-        Fact::of(edge, &fact.event, str::to_owned)
-    });
     // The simulator holds pollers to their rules itself.
-    Ok(Outcome { viewers: viewers(script, &world), facts: facts.collect(), answers: Vec::new() })
+    let first_step = script.steps.first().map(|step| Time::ZERO + ms(step.at_ms));
+    Ok(Outcome {
+        first_step,
+        viewers: viewers(script, &world),
+        facts: Fact::all(&world),
+        answers: Vec::new(),
+    })
 }
 
 fn viewers(script: &Script, world: &World) -> Vec<Seen> {

@@ -10,17 +10,19 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use headwater_core::time::Time;
 use headwater_net_real::driver::Control;
 use headwater_net_real::turmoil::TurmoilNet;
 use headwater_net_sim::Viewer;
 use headwater_scenarios::cluster::master_url;
+use headwater_scenarios::facts::Fact;
 use headwater_scenarios::script::{Act, Crash, Link, Script};
 use headwater_scenarios::servers::ServerXml;
 use headwater_scenarios::{encoders, script};
 use tokio::sync::mpsc;
 
 use crate::hosts::{self, Moment, Shared};
-use crate::outcome::{Fact, Outcome};
+use crate::outcome::Outcome;
 use crate::stage::{Stage, Unsupported, is_mishap, perform};
 
 /// Plays the faults of `script`. The same script gives the same outcome.
@@ -170,9 +172,12 @@ impl Hosts {
             let seed = hosts::seed(run, &host, boot);
             let (xml, host, facts) = (xml.clone(), host.clone(), facts.clone());
             async move {
-                let tell = |event| facts.borrow_mut().extend(Fact::of(&host, &event, str::to_owned));
-                let clock = moment(run).clock;
-                hosts::server(TurmoilNet::default(), &xml, seed, clock, orders, tell).await?;
+                let moment = moment(run);
+                let tell = |event| {
+                    let at = moment.now().mono;
+                    facts.borrow_mut().extend(Fact::of(at, &host, &event, str::to_owned));
+                };
+                hosts::server(TurmoilNet::default(), &xml, seed, moment.clock, orders, tell).await?;
                 Ok(())
             }
         });
@@ -248,6 +253,10 @@ impl Stage for Hosts {
         Ok(())
     }
 
+    fn now(&self) -> Time {
+        Time::ZERO + self.sim.elapsed()
+    }
+
     fn act(&mut self, act: &Act, hosts: &[String]) -> Result<()> {
         match (act, hosts) {
             (Act::Crash { how: Crash::Silent, .. }, [host]) => self.darken(host),
@@ -273,7 +282,8 @@ impl Stage for Hosts {
 
     fn outcome(&self, script: &Script) -> Outcome {
         let viewers = hosts::seen(script, &self.viewers);
-        Outcome { viewers, facts: self.facts(), answers: self.answers.borrow().clone() }
+        let (facts, answers) = (self.facts(), self.answers.borrow().clone());
+        Outcome { first_step: None, viewers, facts, answers }
     }
 }
 

@@ -7,8 +7,10 @@
 #![deny(missing_docs)]
 
 pub mod cluster;
+pub mod cost;
 pub mod draw;
 pub mod encoders;
+pub mod facts;
 pub mod play;
 pub mod report;
 pub mod rules;

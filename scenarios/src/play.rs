@@ -18,6 +18,7 @@ use headwater_net_sim::check::{
 };
 use headwater_net_sim::encoder;
 use headwater_net_sim::hostile::{self, HostilePeersAreClosed, Meetings, Protocol};
+use headwater_net_sim::ome;
 use headwater_net_sim::redis::{self, Handle};
 use headwater_net_sim::rtmp::Rtmp;
 use headwater_net_sim::viewer::Settings;
@@ -106,12 +107,7 @@ impl<'a> Play<'a> {
             stores.insert(store.name.clone(), handle);
         }
         for origin in &script.origins {
-            let boot = server(&ServerXml::origin(origin, "*"));
-            let mut boot = boot.listen(RTMP_PORT, Service::Rtmp).listen(OVT_PORT, Service::Ovt);
-            if origin.serves.is_some() {
-                boot = boot.listen(HLS_PORT, Service::Http);
-            }
-            hosts.insert(origin.name.clone(), world.host(&origin.name, boot));
+            hosts.insert(origin.name.clone(), world.host(&origin.name, boot_origin(script, origin)));
         }
         for edge in &script.edges {
             let boot = server(&ServerXml::edge(edge, "*", str::to_owned));
@@ -697,6 +693,18 @@ fn dials_allowed(script: &Script) -> BTreeMap<String, usize> {
         streams.len() * (12 * urls + 24 + polled) + asks
     };
     script.edges.iter().map(|edge| (edge.name.clone(), allowed(edge))).collect()
+}
+
+/// An origin: Headwater, or a model of OvenMediaEngine.
+fn boot_origin(script: &Script, origin: &script::Origin) -> Boot {
+    let encoder = script.encoders.iter().find(|encoder| Some(&encoder.name) == origin.ome.as_ref());
+    if let Some(encoder) = encoder {
+        let source = encoders::source(script, encoder);
+        return ome::Origin::boot(ome::Stream::new("live", &encoder.stream, source));
+    }
+    let boot = server(&ServerXml::origin(origin, "*"));
+    let boot = boot.listen(RTMP_PORT, Service::Rtmp).listen(OVT_PORT, Service::Ovt);
+    if origin.serves.is_some() { boot.listen(HLS_PORT, Service::Http) } else { boot }
 }
 
 /// An encoder, which has its mishaps when the script says, also if it was started anew in the meantime.

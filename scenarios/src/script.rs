@@ -78,6 +78,9 @@ pub struct Origin {
     /// How it serves viewers itself; it does not if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serves: Option<Serves>,
+    /// It is OvenMediaEngine, as it is modelled: what the encoder of this name produces is made by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ome: Option<String>,
 }
 
 /// How an origin serves viewers, on a timeline that others may have too.
@@ -544,7 +547,7 @@ impl Default for Script {
 impl Origin {
     /// An origin.
     pub fn new(name: &str) -> Origin {
-        Origin { name: name.to_owned(), store: None, plain_keys: true, serves: None }
+        Origin { name: name.to_owned(), store: None, plain_keys: true, serves: None, ome: None }
     }
 }
 

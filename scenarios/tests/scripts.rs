@@ -6,6 +6,7 @@ use std::path::Path;
 
 use headwater_scenarios::rules::Rule;
 use headwater_scenarios::script::{Script, Timestamps};
+use headwater_scenarios::stories::failover;
 use headwater_scenarios::tape::Tape;
 use headwater_scenarios::{play, stories};
 
@@ -20,6 +21,18 @@ fn every_scenario_ends_well() {
             assert!(report.passed(), "{report}");
             assert!(hashes.insert(report.trace_hash), "{}:{seed} is another run told again", scenario.name);
         }
+    }
+}
+
+/// Every fault of the matrix is felt, and got over.
+#[test]
+fn every_failover_can_be_measured() {
+    for cell in failover::CELLS.iter().filter(|cell| cell.fault != failover::Fault::Nothing) {
+        let name = cell.scenario.name;
+        let cost = cell.play(1).unwrap_or_else(|broken| panic!("{name}: {broken}")).cost;
+        let found =
+            cost.detection.is_some_and(|detection| cost.switch.is_some_and(|switch| detection <= switch));
+        assert!(found && cost.false_switches == 0, "{name}: {cost:?}");
     }
 }
 

@@ -57,6 +57,18 @@ pub struct Args {
     #[arg(long, value_name = "PROGRAM", requires = "check_determinism", hide = true)]
     pub against: Option<PathBuf>,
 
+    /// Play the matrix of failovers, or those cells of it that --scenario names, and say what they cost
+    #[arg(long, conflicts_with_all = ["check_determinism", "check_baselines", "write_baselines"])]
+    pub failover: bool,
+
+    /// Play the few failovers of `scenarios/baselines` again; exit code 1 if they cost more than they did
+    #[arg(long, conflicts_with = "write_baselines")]
+    pub check_baselines: bool,
+
+    /// Make what failovers cost now the baselines
+    #[arg(long)]
+    pub write_baselines: bool,
+
     /// Print one line for each run, with its hash
     #[arg(long)]
     pub hashes: bool,

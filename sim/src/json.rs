@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use headwater_scenarios::cost::Spread;
 use serde_json::{Value, json};
 
 use crate::failure;
-use crate::table::{Failure, Line, Spread, Tally};
+use crate::table::{Failure, Line, Tally};
 
 /// Opens the file for the results.
 pub fn create(path: &Path) -> Result<File> {

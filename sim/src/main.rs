@@ -3,10 +3,12 @@
 //! This is the only place that knows files, threads and terminals; a run itself knows none of them.
 
 mod args;
+mod baselines;
 mod batch;
 mod determinism;
 mod failure;
 mod json;
+mod matrix;
 mod one;
 mod table;
 mod watchdog;
@@ -45,6 +47,12 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         one::shrink(what, args)
     } else if args.check_determinism {
         determinism::check(args)
+    } else if args.failover {
+        matrix::run(args)
+    } else if args.check_baselines {
+        baselines::check(args)
+    } else if args.write_baselines {
+        baselines::write(args)
     } else {
         batch::run(args)
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use headwater_scenarios::cost::Spread;
 use headwater_scenarios::{Report, stories};
 
 use crate::failure;
@@ -38,27 +39,6 @@ pub struct Failure {
     pub name: String,
     /// What came of it.
     pub report: Report,
-}
-
-/// Of many times: the middle one, the one below which 99 of 100 are, and the longest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spread {
-    /// The median.
-    pub p50: Duration,
-    /// The 99th percentile.
-    pub p99: Duration,
-    /// The longest.
-    pub max: Duration,
-}
-
-impl Spread {
-    /// The spread of `times`; none of none.
-    pub fn of(times: &[Duration]) -> Option<Spread> {
-        let mut sorted = times.to_vec();
-        sorted.sort();
-        let nth = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1).copied();
-        Some(Spread { p50: nth(50)?, p99: nth(99)?, max: nth(100)? })
-    }
 }
 
 impl Tally {
@@ -228,17 +208,3 @@ pub fn list() {
 const REGRESSIONS: &str = "regressions";
 /// How many failures are listed after the table.
 const FAILURES_LISTED: usize = 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_spread_of_a_hundred() {
-        let times: Vec<Duration> = (1..=100).rev().map(Duration::from_millis).collect();
-        let ms = Duration::from_millis;
-        assert_eq!(Spread::of(&times), Some(Spread { p50: ms(50), p99: ms(99), max: ms(100) }));
-        assert_eq!(Spread::of(&times[..1]), Some(Spread { p50: ms(100), p99: ms(100), max: ms(100) }));
-        assert_eq!(Spread::of(&[]), None);
-    }
-}

@@ -305,7 +305,8 @@ pub fn write_section(name: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn with_section(page: &str, name: &str, text: &str) -> String {
+/// `page` with `text` between the marks of section `name`, which is begun at its end if it is not there.
+pub fn with_section(page: &str, name: &str, text: &str) -> String {
     let (begin, end) = (format!("<!-- begin: {name} -->"), format!("<!-- end: {name} -->"));
     let section = format!("{begin}\n{}\n{end}", text.trim_end());
     let there = page.find(&begin).and_then(|from| Some(from..page[from..].find(&end)? + from + end.len()));

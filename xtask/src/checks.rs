@@ -36,5 +36,6 @@ pub fn ci() -> Result<()> {
     shell::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     laws::check()?;
     test(&[])?;
-    shell::cargo(&["xtask", "sim", "--check-determinism", "--seeds", "2"], &[])
+    shell::cargo(&["xtask", "sim", "--check-determinism", "--seeds", "2"], &[])?;
+    shell::cargo(&["xtask", "sim", "--check-baselines"], &[])
 }

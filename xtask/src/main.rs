@@ -11,6 +11,7 @@ mod bench_registry;
 mod bench_sim;
 mod checks;
 mod clip;
+mod failover;
 mod laws;
 mod mutants;
 mod programs;
@@ -24,6 +25,7 @@ cargo xtask <task>
   ci                what must hold before a change is merged: formatting, lints, the laws of core, every test
   laws              the laws of core alone
   sim [args]        every scenario in the simulator; `cargo xtask sim --help` tells more
+  failover [args]   what failovers cost, simulated and with real processes; --help tells more
   mutants [args]    small bugs that the simulator must find; `cargo xtask mutants --help` tells more
   bench relay       what relaying costs: --streams 20, --seconds 40, --json, --no-docs
   bench registry    what the directory of streams costs: --streams 100000, --origins 100, --seconds 20,
@@ -52,6 +54,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["ci"] => checks::ci(),
         ["laws"] => laws::check(),
         ["sim", rest @ ..] => sim::run(rest),
+        ["failover", rest @ ..] => failover::run(rest),
         ["mutants", rest @ ..] => mutants::run(rest),
         ["bench", "relay", rest @ ..] => bench::relay(rest),
         ["bench", "hls", rest @ ..] => bench_hls::run(rest),

@@ -1,7 +1,7 @@
 //! `cargo xtask sim`: builds the simulator's program and hands everything over to it.
 
 use std::env;
-use std::process::{Command, exit};
+use std::process::{Command, ExitStatus, exit};
 
 use anyhow::{Context, Result, bail, ensure};
 use headwater_tests::binary::{target_dir, workspace};
@@ -17,8 +17,18 @@ pub fn run(arguments: &[&str]) -> Result<()> {
     if let Some(at) = engine {
         let name = *arguments.get(at + 1).unwrap_or(&"");
         let others = [&arguments[..at], arguments.get(at + 2..).unwrap_or(&[])].concat();
-        return other_engine(name, &others);
+        let status = if name == "net-sim" { simulator(&others)? } else { other_engine(name, &others)? };
+        exit(status.code().unwrap_or(1));
     }
+    exit(simulator(arguments)?.code().unwrap_or(1));
+}
+
+/// Lets the simulator play, and says how it ended.
+///
+/// # Errors
+///
+/// If it cannot be built or started.
+pub fn simulator(arguments: &[&str]) -> Result<ExitStatus> {
     let mut command = cargo("headwater-sim", &["run", "--profile", "sim"]);
     // The paths that the user gave are relative to where the user is, so this stays where it is.
     command.arg("--").args(arguments);
@@ -27,20 +37,22 @@ pub fn run(arguments: &[&str]) -> Result<()> {
         ensure!(status.success(), "the debug build of the simulator failed ({status})");
         command.arg("--against").arg(target_dir().join("debug/sim"));
     }
-    let status = command.status().context("cargo could not be started")?;
-    exit(status.code().unwrap_or(1));
+    command.status().context("cargo could not be started")
 }
 
-/// Lets an engine play that is not the simulator.
-fn other_engine(name: &str, arguments: &[&str]) -> Result<()> {
+/// Lets an engine play that is not the simulator, and says how it ended.
+///
+/// # Errors
+///
+/// If there is no such engine, or it cannot be built or started.
+pub fn other_engine(name: &str, arguments: &[&str]) -> Result<ExitStatus> {
     let words: &[&str] = match name {
-        "net-sim" => return run(arguments),
         "turmoil" => &["run", "--features", "turmoil"],
-        "loopback" => &["run"],
+        "failover" | "loopback" => &["run"],
         other => bail!("there is no engine {other:?}; there are: net-sim, turmoil, loopback"),
     };
     let status = cargo("headwater-engines", words).args(["--", name]).args(arguments).status();
-    exit(status.context("cargo could not be started")?.code().unwrap_or(1));
+    status.context("cargo could not be started")
 }
 
 fn cargo(package: &str, words: &[&str]) -> Command {

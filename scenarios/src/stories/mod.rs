@@ -14,6 +14,7 @@ mod edge_restart;
 mod encoder_jump;
 mod encoder_loss;
 mod failback;
+pub mod failover;
 mod frame_shapes;
 mod hostile_peers;
 mod hot_standby;
@@ -110,9 +111,10 @@ pub const ALL: &[Scenario] = &[
 ];
 
 impl Scenario {
-    /// The scenario called `name`.
+    /// The scenario called `name`: one of these, or a cell of the matrix of failovers.
     pub fn named(name: &str) -> Option<Scenario> {
-        ALL.iter().find(|scenario| scenario.name == name).copied()
+        let cells = failover::CELLS.iter().map(|cell| &cell.scenario);
+        ALL.iter().chain(cells).find(|scenario| scenario.name == name).copied()
     }
 
     /// The script of `seed`.
