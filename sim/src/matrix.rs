@@ -21,7 +21,10 @@ pub type Outcome = Result<Played, String>;
 pub fn run(args: &Args) -> Result<bool> {
     let (cells, seeds) = (cells(args)?, args.seeds()?);
     let mut file = args.json.as_deref().map(json::create).transpose()?;
-    let outcomes = play(&cells, |_| seeds.clone(), args.jobs()?)?;
+    // A run in which nothing happens is as long as forty others.
+    let one_in = |cell: &Cell| if cell.fault == Fault::Nothing { 10 } else { 1 };
+    let due = |cell: &Cell| seeds.iter().copied().step_by(one_in(cell)).collect();
+    let outcomes = play(&cells, due, args.jobs()?)?;
     println!("{}", head());
     let mut failures = Vec::new();
     let mut lines = Vec::new();
