@@ -192,10 +192,15 @@ fn who_dials_on_and_on_is_found() {
 #[test]
 fn a_stream_that_is_pulled_more_than_twice_is_found() {
     let census = |pulls, streams| Census { pulls, streams, ..Census::default() };
-    assert_eq!(boasts(OnePullPerStream, boaster(false, 0, census(2, 1))), None);
-    let found = boasts(OnePullPerStream, boaster(false, 0, census(3, 1)));
+    let once = OnePullPerStream::default();
+    assert_eq!(boasts(once, boaster(false, 0, census(2, 1))), None);
+    let found = boasts(once, boaster(false, 0, census(3, 1)));
     assert_eq!(found.unwrap(), "3 connections pull 1 streams");
-    let forgotten = boasts(OnePullPerStream, boaster(true, 0, census(1, 1)));
+    let with_standby = OnePullPerStream { standbys: 1 };
+    assert_eq!(boasts(with_standby, boaster(false, 0, census(3, 1))), None);
+    let found = boasts(with_standby, boaster(false, 0, census(4, 1)));
+    assert_eq!(found.unwrap(), "4 connections pull 1 streams");
+    let forgotten = boasts(once, boaster(true, 0, census(1, 1)));
     assert!(forgotten.unwrap().contains("knows of 1"));
 }
 

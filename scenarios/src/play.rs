@@ -128,7 +128,7 @@ impl<'a> Play<'a> {
         }
         let mut always = Checks::safety()
             .with(QueuesBounded { history_bytes: history_bytes(script) })
-            .with(OnePullPerStream)
+            .with(OnePullPerStream { standbys: standbys(script) })
             .with(NobodyIsPestered::new(dials_allowed(script)))
             .with(FrozenStreamsAreNotServed::default())
             .with(PlaylistsAreAsConfigured::new(script));
@@ -663,6 +663,12 @@ fn agenda(script: &Script) -> Vec<(Time, Do)> {
     agenda.retain(|(at, _)| *at <= moment(script.length_ms));
     agenda.sort_by_key(|(at, _)| *at);
     agenda
+}
+
+/// How many origins stand by for a stream at most.
+fn standbys(script: &Script) -> usize {
+    let most = script.edges.iter().map(|edge| edge.hot_standby).max();
+    usize::try_from(most.unwrap_or(0)).unwrap_or(usize::MAX)
 }
 
 /// The longest recent past that an origin may send at once: HISTORY and a GOP of the largest stream, and room for its

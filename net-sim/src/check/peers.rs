@@ -10,9 +10,13 @@ use crate::world::{HostId, World};
 
 type Finding = Result<(), (Time, HostId, String)>;
 
-/// A server pulls a stream once: on one connection, and on a second one only while it changes its source.
-#[derive(Clone, Copy, Debug)]
-pub struct OnePullPerStream;
+/// A server pulls a stream once: on one connection, and on a second one only while it changes its source; besides these
+/// on as many as stand by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OnePullPerStream {
+    /// How many standbys a stream may have.
+    pub standbys: usize,
+}
 
 impl Checker for OnePullPerStream {
     fn rule(&self) -> &'static str {
@@ -22,7 +26,7 @@ impl Checker for OnePullPerStream {
     fn check(&mut self, world: &World) -> Finding {
         for host in world.machines() {
             let census = world.census(host);
-            if census.pulls > 2 * census.streams {
+            if census.pulls > (2 + self.standbys) * census.streams {
                 let what = format!("{} connections pull {} streams", census.pulls, census.streams);
                 return Err((world.now(), host, what));
             }
