@@ -33,6 +33,12 @@ pub const OVT_REQUEST_BURST: u32 = 16;
 /// How often one more request is allowed on an OVT connection after [`OVT_REQUEST_BURST`].
 pub const OVT_REQUEST_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How often an edge asks a Headwater origin for a sign of life when there is no media: a frame of 20 fps.
+pub const OVT_BEAT: Duration = Duration::from_millis(50);
+
+/// The most often that an origin sends signs of life, whatever an edge asks for.
+pub const OVT_BEAT_MIN: Duration = Duration::from_millis(20);
+
 /// How much of the text that a peer gives as its reason is kept, in characters.
 pub const PEER_REASON_CHARS_MAX: usize = 256;
 

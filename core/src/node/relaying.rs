@@ -1,5 +1,7 @@
 //! OVT clients: edges of ours, OvenMediaEngine's edges, anything that speaks OVT.
 
+use core::time::Duration;
+
 use bytes::Bytes;
 
 use crate::census::Census;
@@ -10,7 +12,7 @@ use crate::name;
 use crate::relay::Session;
 use crate::time::{Deadline, Now, Time};
 use crate::url::Url;
-use crate::wire::ovt::{self, Application};
+use crate::wire::ovt::{self, Application, Grant};
 
 use super::pulling::Pulling;
 use super::stream::{HeldDescribe, Standing, Stream, StreamId};
@@ -64,9 +66,9 @@ impl Node {
                     self.client_asked(now, conn);
                     self.describe_asked(now, conn, id, &target, via);
                 }
-                ovt::ServerEvent::Play { id, target, history_ms } => {
+                ovt::ServerEvent::Play { id, target, history_ms, beat_ms } => {
                     self.client_asked(now, conn);
-                    self.play_asked(now, conn, id, &target, history_ms);
+                    self.play_asked(now, conn, id, &target, history_ms, beat_ms);
                 }
                 ovt::ServerEvent::Stop { id, target } => {
                     self.client_asked(now, conn);
@@ -92,11 +94,11 @@ impl Node {
     pub(super) fn client_timeout(&mut self, now: Now, conn: ConnId) {
         let Some(client) = self.clients.get_mut(&conn) else { return };
         let due = match &client.session {
-            Some(session) => session.poll_timeout(),
+            Some(session) => session.patience(),
             None => Some(Deadline { at: client.idle_until, why: "the OVT client asked for nothing in time" }),
         };
         match due.filter(|deadline| deadline.at <= now.mono) {
-            None => self.timers.set(Child::Client(conn), due.map(|deadline| deadline.at)),
+            None => self.sign_of_life(now, conn, due),
             // It has had its answer, and leaves the rest to us.
             Some(_) if client.session.is_none() && client.has_asked => {
                 self.client_gone(now, conn);
@@ -104,6 +106,18 @@ impl Node {
             }
             Some(deadline) => self.drop_client(now, conn, deadline.why, Close::Abort),
         }
+    }
+
+    /// Sends one if it is time, and says when the client is to be looked at next.
+    fn sign_of_life(&mut self, now: Now, conn: ConnId, patience: Option<Deadline>) {
+        let session = self.clients.get_mut(&conn).and_then(|client| client.session.as_mut());
+        let is_due = session.is_some_and(|session| session.is_beat_due(now.mono));
+        if is_due {
+            self.write_to_client(now, conn, ovt::message::beat(now.wall));
+        }
+        let session = self.clients.get(&conn).and_then(|client| client.session.as_ref());
+        let due = session.map_or(patience, Session::poll_timeout);
+        self.timers.set(Child::Client(conn), due.map(|deadline| deadline.at));
     }
 
     /// Forgets a client whose connection is closed or will be.
@@ -211,7 +225,15 @@ impl Node {
         }
     }
 
-    fn play_asked(&mut self, now: Now, conn: ConnId, id: u32, target: &Url, history_ms: Option<u32>) {
+    fn play_asked(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        id: u32,
+        target: &Url,
+        history_ms: Option<u32>,
+        beat_ms: Option<u32>,
+    ) {
         let (key, offered) = self.key_of(target);
         let stream = self.names.get(&key).and_then(|id| self.streams.get_mut(id));
         let Some(stream) = stream.filter(|stream| offered && stream.info.is_some()) else {
@@ -220,17 +242,14 @@ impl Node {
         let Some(client) = self.clients.get_mut(&conn) else { return };
         let recent: Vec<Bytes> =
             stream.channel.recent(Session::history(history_ms)).map(|unit| unit.bytes.clone()).collect();
-        let reply = match history_ms {
-            Some(_) => {
-                let packets = u32::try_from(recent.len()).unwrap_or(u32::MAX);
-                client.server.play_ok_with_history(id, packets, now.wall)
-            }
-            None => client.server.play_ok(id, now.wall),
-        };
-        let mut session = Session::new(key.clone());
+        let mut session = Session::new(key.clone()).with_beats(beat_ms.map(millis));
+        let history_packets = history_ms.map(|_| u32::try_from(recent.len()).unwrap_or(u32::MAX));
+        let beat_ms = session.beat_interval().and_then(|beat| u32::try_from(beat.as_millis()).ok());
+        let reply = client.server.play_ok_with(id, Grant { beat_ms, history_packets }, now.wall);
         let burst = reply.len() + recent.iter().map(Bytes::len).sum::<usize>();
         session.grant(now.mono, client.unread.bytes() + burst);
         stream.clients.insert(conn);
+        self.timers.set(Child::Client(conn), session.poll_timeout().map(|due| due.at));
         client.session = Some(session);
         self.write(conn, reply);
         for bytes in recent {
@@ -310,4 +329,8 @@ impl Node {
         }
         self.drop_client(now, conn, "the OVT client asks and does not read the answers", Close::Abort);
     }
+}
+
+fn millis(ms: u32) -> Duration {
+    Duration::from_millis(u64::from(ms))
 }

@@ -353,7 +353,10 @@ struct Edge {
 impl Edge {
     /// Asks for `url`.
     fn new(bench: &mut Bench, url: &str) -> Edge {
-        let mut ovt = OvtClient::new(url.to_owned(), 1, Some(4_000));
+        Edge::asking(bench, OvtClient::new(url.to_owned(), 1, Some(4_000)))
+    }
+
+    fn asking(bench: &mut Bench, mut ovt: OvtClient) -> Edge {
         ovt.start(at(bench.ms).wall);
         let mut edge = Edge { conn: bench.accept(Service::Ovt), ovt, said: Vec::new() };
         edge.talk(bench);
@@ -504,6 +507,40 @@ fn a_connection_is_closed_once_whatever_follows_the_end() {
     bench.send(edge.conn, describe(10, URL));
     bench.tell(Input::Closed { conn: edge.conn, reason: CloseReason::Eof });
     assert_eq!(bench.closed.len(), 1);
+}
+
+#[test]
+fn an_ovt_client_that_asked_for_it_hears_that_a_silent_stream_is_alive() {
+    let mut bench = Bench::new(origin(true));
+    let mut encoder = Encoder::new(&mut bench, "stream");
+    encoder.publish(&mut bench, 1_500, 0);
+    let ome = Edge::new(&mut bench, URL);
+    let mut ours = Edge::asking(&mut bench, OvtClient::new(URL.to_owned(), 1, Some(4_000)).with_beats(50));
+    let granted = |edge: &Edge| {
+        edge.said.iter().find_map(|said| match said {
+            ClientEvent::Playing(grant) => Some(grant.beat_ms),
+            _ => None,
+        })
+    };
+    assert_eq!((granted(&ome), granted(&ours)), (Some(None), Some(Some(50))));
+    let (before, mut beats) = (ours.media(), 0);
+    for _ in 0..20 {
+        bench.run(50);
+        beats += bench.written.get(&ours.conn).map_or(0, Vec::len);
+        ours.talk(&mut bench);
+    }
+    assert!((18..=20).contains(&beats), "{beats} in a second");
+    assert_eq!(
+        (ours.media(), bench.unread(ome.conn)),
+        (before, 0),
+        "a beat is no media, and is not for everybody"
+    );
+    bench.run(1_000);
+    assert_eq!(
+        bench.unread(ours.conn),
+        crate::wire::ovt::message::beat(at(0).wall).len(),
+        "one that waits is enough"
+    );
 }
 
 #[test]

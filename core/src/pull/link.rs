@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::HISTORY_MS;
 use super::attempts::Answer;
+use super::{BEAT_MS, HISTORY_MS};
 use crate::io::{CloseReason, ConnId};
 use crate::limits::{CONNECT_TIMEOUT, DESCRIBE_TIMEOUT, FIRST_MEDIA_TIMEOUT, PLAY_TIMEOUT};
 use crate::media::{Kind, Packet, StreamInfo, TrackId};
@@ -93,7 +93,9 @@ impl Link {
             conn: None,
             info: None,
             feed: Feed::new(None),
-            client: ovt::Client::new(url.full(), first_id, Some(HISTORY_MS)).with_via(via.to_vec()),
+            client: ovt::Client::new(url.full(), first_id, Some(HISTORY_MS))
+                .with_via(via.to_vec())
+                .with_beats(BEAT_MS),
             step: Step::Connecting,
             since: now.mono,
             placed: now.mono,
@@ -244,8 +246,8 @@ impl Link {
                     }
                     self.out.push_back(LinkEvent::Packet(packet));
                 }
-                ovt::ClientEvent::Playing { history_packets } => {
-                    self.feed.expect_burst(history_packets);
+                ovt::ClientEvent::Playing(grant) => {
+                    self.feed.expect_burst(grant.history_packets.unwrap_or(0));
                     self.enter(Step::Playing, now);
                     (self.placed, self.playing_since) = (now.mono, now.mono);
                 }

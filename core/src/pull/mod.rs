@@ -630,3 +630,6 @@ fn failback_interval(plan: &Plan) -> Duration {
 
 /// The history that is asked of an origin, in milliseconds: all that a Headwater origin keeps.
 const HISTORY_MS: u32 = limits::HISTORY.as_millis() as u32;
+
+/// How often an origin is asked for signs of life, in milliseconds.
+const BEAT_MS: u32 = limits::OVT_BEAT.as_millis() as u32;

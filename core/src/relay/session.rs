@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::Unit;
 use crate::event::StreamKey;
-use crate::limits::{RELAY_BEHIND_TIMEOUT, RELAY_QUEUE_HIGH, RELAY_QUEUE_LOW, RELAY_STALL_TIMEOUT};
+use crate::limits::{
+    OVT_BEAT_MIN, RELAY_BEHIND_TIMEOUT, RELAY_QUEUE_HIGH, RELAY_QUEUE_LOW, RELAY_STALL_TIMEOUT,
+};
 use crate::time::{Deadline, Time, soonest};
 
 /// The media side of one OVT connection.
@@ -21,6 +23,10 @@ pub struct Session {
     stuck_since: Option<Time>,
     /// Since when it has been skipping with a long queue.
     behind_since: Option<Time>,
+    /// After how long without anything to send it is sent a sign of life; `None` if it asked for none.
+    beat: Option<Duration>,
+    /// When something was last sent.
+    sent_at: Time,
 }
 
 #[derive(Debug)]
@@ -56,7 +62,30 @@ impl Session {
             state: State::Flowing,
             stuck_since: None,
             behind_since: None,
+            beat: None,
+            sent_at: Time::ZERO,
         }
+    }
+
+    /// A client that wants a sign of life after so long without media. It is not sent more than
+    /// [`OVT_BEAT_MIN`] allows.
+    pub fn with_beats(self, asked: Option<Duration>) -> Session {
+        Session { beat: asked.map(|asked| asked.max(OVT_BEAT_MIN)), ..self }
+    }
+
+    /// After how long without anything to send it is sent a sign of life.
+    pub fn beat_interval(&self) -> Option<Duration> {
+        self.beat
+    }
+
+    /// Whether it is time for a sign of life, which is then counted with [`Session::count`]. There is none while
+    /// something is queued: it would come too late to say anything, and what is queued says as much.
+    pub fn is_beat_due(&mut self, now: Time) -> bool {
+        if self.beat_at().is_none_or(|at| at > now) {
+            return false;
+        }
+        self.sent_at = now;
+        self.queued == 0
     }
 
     /// Counts bytes that are sent beside the units. False if the queue was too long already: the client asks on and
@@ -71,6 +100,7 @@ impl Session {
     pub fn grant(&mut self, now: Time, bytes: usize) {
         self.queued += bytes;
         self.stuck_since = Some(now);
+        self.sent_at = now;
         self.high = self.high.max(RELAY_QUEUE_HIGH + self.queued);
     }
 
@@ -109,13 +139,14 @@ impl Session {
         self.queued
     }
 
-    /// Whether the client has taken nothing, or too little, for so long that it is given up.
-    pub fn is_stuck(&self, now: Time) -> bool {
-        self.poll_timeout().is_some_and(|deadline| deadline.at <= now)
+    /// When there is something to do.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let beat = self.beat_at().map(|at| Deadline { at, why: "the OVT client wants a sign of life" });
+        soonest(self.patience(), beat)
     }
 
     /// When it is given up if it takes nothing, or not enough.
-    pub fn poll_timeout(&self) -> Option<Deadline> {
+    pub fn patience(&self) -> Option<Deadline> {
         let stuck = self.stuck_since.map(|since| since + RELAY_STALL_TIMEOUT);
         let behind = self.behind_since.map(|since| since + RELAY_BEHIND_TIMEOUT);
         soonest(
@@ -132,7 +163,12 @@ impl Session {
         asked_ms.map_or(Duration::ZERO, |ms| Duration::from_millis(u64::from(ms)))
     }
 
+    fn beat_at(&self) -> Option<Time> {
+        self.beat.map(|beat| self.sent_at + beat)
+    }
+
     fn queue(&mut self, now: Time, bytes: usize) {
+        self.sent_at = now;
         if self.queued == 0 {
             self.stuck_since = Some(now);
         }
@@ -171,6 +207,44 @@ mod tests {
         Session::new(StreamKey { vhost: name("v"), app: name("a"), stream: name("s") })
     }
 
+    fn is_stuck(session: &Session, now: Time) -> bool {
+        session.patience().is_some_and(|deadline| deadline.at <= now)
+    }
+
+    #[test]
+    fn a_client_that_asked_for_it_hears_when_there_is_nothing_to_send() {
+        let beat = Duration::from_millis(50);
+        let mut session = session().with_beats(Some(beat));
+        session.grant(Time::ZERO, 100);
+        let due = |session: &Session| session.poll_timeout().map(|due| due.at);
+        let mut now = Time::ZERO + beat;
+        assert_eq!(due(&session), Some(now));
+        assert!(!session.is_beat_due(now), "what is queued is news enough");
+        session.sent(now, 100);
+        for _ in 0..3 {
+            now += beat;
+            assert_eq!(due(&session), Some(now));
+            assert!(session.is_beat_due(now) && !session.is_beat_due(now));
+            session.count(now, 18);
+            session.sent(now, 18);
+        }
+        let unit = &units(1, 100, 1)[0];
+        now += beat / 2;
+        let Offer::Send { bytes, .. } = session.offer(now, unit) else { panic!("the queue is empty") };
+        session.sent(now, bytes.len());
+        assert!(!session.is_beat_due(now + beat / 2), "media puts it off");
+        assert!(session.is_beat_due(now + beat));
+    }
+
+    #[test]
+    fn signs_of_life_are_for_those_who_asked_and_not_without_bounds() {
+        let mut nobody = session().with_beats(None);
+        assert_eq!(nobody.poll_timeout(), None);
+        assert!(!nobody.is_beat_due(Time::ZERO + Duration::from_secs(3_600)));
+        let hasty = session().with_beats(Some(Duration::ZERO));
+        assert_eq!(hasty.beat_interval(), Some(OVT_BEAT_MIN));
+    }
+
     #[test]
     fn a_client_that_keeps_up_gets_everything() {
         let mut session = session();
@@ -192,8 +266,8 @@ mod tests {
             }
         }
         assert!(queued <= RELAY_QUEUE_HIGH + 110_000);
-        assert!(!session.is_stuck(Time::ZERO + RELAY_STALL_TIMEOUT / 2));
-        assert!(session.is_stuck(Time::ZERO + RELAY_STALL_TIMEOUT));
+        assert!(!is_stuck(&session, Time::ZERO + RELAY_STALL_TIMEOUT / 2));
+        assert!(is_stuck(&session, Time::ZERO + RELAY_STALL_TIMEOUT));
     }
 
     #[test]
@@ -205,13 +279,13 @@ mod tests {
             session.offer(now, unit);
         }
         while now < Time::ZERO + RELAY_BEHIND_TIMEOUT {
-            assert!(!session.is_stuck(now), "{now:?}");
+            assert!(!is_stuck(&session, now), "{now:?}");
             now += RELAY_STALL_TIMEOUT / 2;
             session.sent(now, 100);
         }
-        assert!(session.is_stuck(now));
+        assert!(is_stuck(&session, now));
         session.sent(now, 100_000_000);
-        assert!(!session.is_stuck(now), "it has caught up");
+        assert!(!is_stuck(&session, now), "it has caught up");
     }
 
     #[test]
@@ -219,7 +293,7 @@ mod tests {
         let mut session = session();
         assert!(session.count(Time::ZERO, RELAY_QUEUE_HIGH + 1));
         assert!(!session.count(Time::ZERO, 1));
-        assert!(session.is_stuck(Time::ZERO + RELAY_STALL_TIMEOUT));
+        assert!(is_stuck(&session, Time::ZERO + RELAY_STALL_TIMEOUT));
     }
 
     #[test]

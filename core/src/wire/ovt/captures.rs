@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::client::Phase;
 use super::media::{MediaFlag, PacketType};
-use super::message::{self, Description, Extension, Request, Response};
+use super::message::{self, Description, Extension, Grant, Request, Response};
 use super::packet::{HEADER_BYTES, Header, PayloadKind};
 use super::reassembly::{Reassembler, Unit};
 use super::{
@@ -435,5 +435,24 @@ fn probes_get_the_answers_of_ome() {
             let captured = load(&format!("probes/{name}.s2c.bin"));
             assert_eq!(replay_as_origin(name, asked, captured, cut), outcome, "{name}");
         }
+    }
+}
+
+/// OvenMediaEngine's edge asks for nothing beyond OVT, and gets nothing; its origin promises nothing, whatever it is
+/// asked (probe 16 has a key that it does not know).
+#[test]
+fn ome_neither_wants_signs_of_life_nor_promises_them() {
+    for stream in STREAMS {
+        for (_, text) in messages(edge_side(stream)) {
+            let request = Request::parse(&text).expect("a request");
+            assert_eq!((request.beat_ms, request.history_ms), (None, None), "{stream}");
+        }
+        for (_, text) in messages(origin_side(stream)) {
+            assert_eq!(Response::parse(&text).map(|answer| answer.grant), Ok(Grant::default()), "{stream}");
+        }
+        assert!(packets(origin_side(stream)).iter().all(|(it, _)| !matches!(it.kind, PayloadKind::Other(_))));
+    }
+    for (_, text) in messages(load("probes/16-extra-json-field.s2c.bin")) {
+        assert_eq!(Response::parse(&text).map(|answer| answer.grant), Ok(Grant::default()));
     }
 }

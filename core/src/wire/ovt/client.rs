@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::message::{self, Application, Description, Extension, Response};
+use super::message::{self, Application, Description, Extension, Grant, Response};
 use super::reassembly::{Reassembler, Unit};
 use super::{Error, MediaPacket, PeerMisbehaved};
 use crate::limits;
@@ -26,6 +26,7 @@ pub struct Client {
     target: String,
     next_id: u32,
     history_ms: Option<u32>,
+    beat_ms: Option<u32>,
     via: Vec<u64>,
     origin: Option<u64>,
     phase: Phase,
@@ -59,11 +60,8 @@ pub enum ClientEvent {
     /// Media of a video or audio track, as it came. The first one is any frame of any track: there is no wait for a
     /// key frame.
     Media(Packet),
-    /// PLAY was granted; media follows.
-    Playing {
-        /// So many packets of the recent past come first; 0 if the origin does not say.
-        history_packets: u32,
-    },
+    /// PLAY was granted, with or without what was asked for beyond it; media follows.
+    Playing(Grant),
     /// The origin has said no. It may know better later, on another connection.
     Refused {
         /// 404, or 500 for a request that it could not read.
@@ -90,6 +88,7 @@ impl Client {
             target,
             next_id: first_id,
             history_ms,
+            beat_ms: None,
             via: Vec::new(),
             origin: None,
             phase: Phase::Idle,
@@ -104,6 +103,11 @@ impl Client {
     /// The client for a stream that others have asked for: `via` marks on whose behalf DESCRIBE is asked.
     pub fn with_via(self, via: Vec<u64>) -> Client {
         Client { via, ..self }
+    }
+
+    /// The client that asks another Headwater for a sign of life after so many milliseconds without media.
+    pub fn with_beats(self, beat_ms: u32) -> Client {
+        Client { beat_ms: Some(beat_ms), ..self }
     }
 
     /// Bytes of what is not complete, and of media that came before the answer to PLAY.
@@ -181,7 +185,9 @@ impl Client {
         self.next_id = id.wrapping_add(1);
         let extension = match application {
             Application::Describe => Extension { via: &self.via, ..Extension::default() },
-            Application::Play => Extension { history_ms: self.history_ms, ..Extension::default() },
+            Application::Play => {
+                Extension { history_ms: self.history_ms, beat_ms: self.beat_ms, ..Extension::default() }
+            }
             Application::Stop => Extension::default(),
         };
         message::request(application, id, &self.target, extension, wall)
@@ -226,7 +232,7 @@ impl Client {
             return Ok(());
         }
         self.phase = Phase::Playing;
-        self.events.push_back(ClientEvent::Playing { history_packets: response.history_packets });
+        self.events.push_back(ClientEvent::Playing(response.grant));
         for packet in core::mem::take(&mut self.early) {
             self.deliver(packet)?;
         }
@@ -439,7 +445,7 @@ mod tests {
         assert!(played(&mut client).is_empty());
         let answer = granted(Application::Play, 2, Wall::default());
         receive(&mut client, [&answer[..], &media(1, b"c").encode(0, &mut 0)].concat()).expect("play");
-        assert_eq!(client.events.front(), Some(&ClientEvent::Playing { history_packets: 0 }));
+        assert_eq!(client.events.front(), Some(&ClientEvent::Playing(Grant::default())));
         assert_eq!(played(&mut client), ["a", "b", "c"]);
     }
 

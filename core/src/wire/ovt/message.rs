@@ -6,6 +6,11 @@
 //! which streams of which servers it is asked (`"headwater":{"via":["0123456789abcdef"]}`), so that a request that
 //! comes back to where it began can be told. The answer to that DESCRIBE says by which of these marks the origin's
 //! stream goes (`"headwater":{"mark":"0123456789abcdef"}`), so that the origin is not given back what it gives.
+//!
+//! A PLAY may ask for a beat, too (`"headwater":{"beat_ms":50}`): for a sign of life whenever the origin has had nothing
+//! to send for so long, so that a still picture is not taken for a dead origin. An origin that will beat says how often
+//! with the same key in its answer; nobody else sends or gets one. A beat is an empty packet of a kind that every
+//! receiver skips.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -33,6 +38,9 @@ pub const OK: u32 = 200;
 
 /// The code of an answer to a DESCRIBE that came too early: ask again soon.
 pub const NOT_STARTED: u32 = 202;
+
+/// The kind of a [`beat`]'s payload; OvenMediaEngine has no such kind, and skips it.
+const BEAT: u8 = 90;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +82,8 @@ pub struct Request {
     pub target: Url,
     /// How much of the recent past is wanted, in milliseconds: Headwater's own extension of PLAY.
     pub history_ms: Option<u32>,
+    /// How often a sign of life is wanted when there is no media, in milliseconds: Headwater's own extension of PLAY.
+    pub beat_ms: Option<u32>,
     /// On whose behalf it is asked, the first asker first: Headwater's own extension of DESCRIBE. At most
     /// [`limits::OVT_VIA_MAX`] marks; a mark means something only to the server that made it.
     pub via: Vec<u64>,
@@ -118,13 +128,14 @@ impl Request {
             return Err(RequestError::Application { id, name: name.to_owned() });
         };
         let extension = object.object("headwater").ok();
-        let history_ms = extension.and_then(|extension| extension.optional_uint("history_ms"));
-        let history_ms = history_ms.filter(|_| application == Application::Play);
+        let extension = extension.filter(|_| application == Application::Play);
+        let of_play = |key| extension.as_ref().and_then(|extension| extension.optional_uint(key));
+        let (history_ms, beat_ms) = (of_play("history_ms"), of_play("beat_ms"));
         let via = match application {
             Application::Describe => read_via(&value),
             Application::Play | Application::Stop => Vec::new(),
         };
-        Ok(Request { application, id, target, history_ms, via })
+        Ok(Request { application, id, target, history_ms, beat_ms, via })
     }
 }
 
@@ -145,6 +156,8 @@ impl RequestError {
 pub struct Extension<'a> {
     /// See [`Request::history_ms`].
     pub history_ms: Option<u32>,
+    /// See [`Request::beat_ms`].
+    pub beat_ms: Option<u32>,
     /// See [`Request::via`].
     pub via: &'a [u64],
 }
@@ -161,6 +174,7 @@ pub fn request(
     let text = to_text(&RequestText {
         application: application.name(),
         headwater: (extension != Extension::default()).then(|| ExtensionText {
+            beat_ms: extension.beat_ms,
             history_ms: extension.history_ms,
             via: extension.via.iter().copied().map(write_mark).collect(),
         }),
@@ -183,9 +197,8 @@ pub struct Response {
     pub message: String,
     /// What the stream is; only in an [`OK`] to a DESCRIBE.
     pub description: Option<Description>,
-    /// How many media packets of the recent past follow before the first new one: Headwater's own extension of the
-    /// answer to a PLAY that asked for them. 0 if nobody says.
-    pub history_packets: u32,
+    /// What is granted beyond OVT; only in an answer to a PLAY that asked for it.
+    pub grant: Grant,
     /// What stands for the origin's stream in the [`Request::via`] of its own requests: Headwater's own extension of the
     /// answer to a DESCRIBE that said on whose behalf it was asked.
     pub mark: Option<u64>,
@@ -201,17 +214,15 @@ impl Response {
         let code = object.uint("code")?;
         let described = code == OK && Application::from_name(application) == Some(Application::Describe);
         let extension = object.object("headwater").ok();
+        let granted = |key| extension.as_ref().and_then(|extension| extension.optional_uint(key));
         Ok(Response {
             application: shortened(application),
             id: object.uint("id")?,
             code,
             message: shortened(object.optional_string("message").unwrap_or_default()),
             description: described.then(|| Description::read(&object.object("contents")?)).transpose()?,
-            history_packets: extension
-                .as_ref()
-                .and_then(|extension| extension.optional_uint("history_packets"))
-                .unwrap_or(0),
-            mark: extension.and_then(|extension| read_mark(extension.optional_string("mark")?)),
+            grant: Grant { beat_ms: granted("beat_ms"), history_packets: granted("history_packets") },
+            mark: extension.as_ref().and_then(|extension| read_mark(extension.optional_string("mark")?)),
         })
     }
 }
@@ -225,13 +236,28 @@ pub(super) fn refusal(application: &str, id: u32, code: u32, message: &str, wall
     )
 }
 
-/// The packets of a response that grants PLAY and says how many packets of the recent past come first, see
-/// [`Response::history_packets`].
-pub(super) fn granted_with_history(id: u32, history_packets: u32, wall: Wall) -> Bytes {
-    let headwater = Some(AnswerExtensionText { history_packets: Some(history_packets), mark: None });
+/// What an origin grants with a PLAY beyond OVT, to another Headwater that asked for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// After how many milliseconds without anything to send it sends a [`beat`].
+    pub beat_ms: Option<u32>,
+    /// How many media packets of the recent past follow before the first new one.
+    pub history_packets: Option<u32>,
+}
+
+/// The packets of a response that grants PLAY, and what was asked for beyond it.
+pub(super) fn play_ok(id: u32, grant: Grant, wall: Wall) -> Bytes {
+    let Grant { beat_ms, history_packets } = grant;
+    let headwater =
+        (grant != Grant::default()).then_some(AnswerExtensionText { beat_ms, history_packets, mark: None });
     let application = Application::Play.name();
     let text = to_text(&ResponseText { application, code: OK, contents: None, headwater, id, message: "ok" });
     packets(PayloadKind::Response, &text, wall)
+}
+
+/// A sign of life. It carries nothing, and is of a kind that receivers skip.
+pub fn beat(wall: Wall) -> Bytes {
+    packets(PayloadKind::Other(BEAT), &[], wall)
 }
 
 /// The packets of a response that grants `application`.
@@ -297,8 +323,10 @@ pub(super) fn describe_ok(
         application: Application::Describe.name(),
         code: OK,
         contents: Some(ContentsText { stream, version }),
-        headwater: mark
-            .map(|mark| AnswerExtensionText { history_packets: None, mark: Some(write_mark(mark)) }),
+        headwater: mark.map(|mark| AnswerExtensionText {
+            mark: Some(write_mark(mark)),
+            ..AnswerExtensionText::default()
+        }),
         id,
         message: "ok",
     });
@@ -454,6 +482,8 @@ struct RequestText<'a> {
 #[derive(Serialize)]
 struct ExtensionText {
     #[serde(skip_serializing_if = "Option::is_none")]
+    beat_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     history_ms: Option<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     via: Vec<String>,
@@ -471,8 +501,10 @@ struct ResponseText<'a> {
     message: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct AnswerExtensionText {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beat_ms: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     history_packets: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -684,19 +716,28 @@ mod tests {
     #[test]
     fn only_who_asked_for_the_past_is_told_how_much_of_it_comes() {
         let text = |packets: Bytes| packets.slice(packets.iter().position(|byte| *byte == b'{').unwrap()..);
-        let told = text(granted_with_history(2, 309, Wall::default()));
+        let history = Grant { history_packets: Some(309), ..Grant::default() };
+        let told = text(play_ok(2, history, Wall::default()));
         assert_eq!(
             told,
             r#"{"application":"play","code":200,"headwater":{"history_packets":309},"id":2,"message":"ok"}"#
         );
-        assert_eq!(Response::parse(&told).unwrap().history_packets, 309);
-        let plain = text(granted(Application::Play, 2, Wall::default()));
+        assert_eq!(Response::parse(&told).unwrap().grant, history);
+        let plain = text(play_ok(2, Grant::default(), Wall::default()));
+        assert_eq!(plain, text(granted(Application::Play, 2, Wall::default())));
         assert_eq!(plain, r#"{"application":"play","code":200,"id":2,"message":"ok"}"#);
-        assert_eq!(Response::parse(&plain).unwrap().history_packets, 0);
+        assert_eq!(Response::parse(&plain).unwrap().grant, Grant::default());
         for odd in ["-1", "\"309\"", "null", "1e99"] {
             let odd = String::from_utf8(told.to_vec()).unwrap().replace("309", odd);
-            assert_eq!(Response::parse(odd.as_bytes()).unwrap().history_packets, 0, "{odd}");
+            assert_eq!(Response::parse(odd.as_bytes()).unwrap().grant, Grant::default(), "{odd}");
         }
+        let both = Grant { beat_ms: Some(50), ..history };
+        let told = text(play_ok(2, both, Wall::default()));
+        assert_eq!(
+            told,
+            r#"{"application":"play","code":200,"headwater":{"beat_ms":50,"history_packets":309},"id":2,"message":"ok"}"#
+        );
+        assert_eq!(Response::parse(&told).unwrap().grant, both);
     }
 
     #[test]
@@ -713,6 +754,32 @@ mod tests {
         let ok = granted(Application::Stop, 3, wall);
         assert_eq!(text(&ok), r#"{"application":"stop","code":200,"id":3,"message":"ok"}"#);
         assert_eq!(ok[..2], [0x60, 0x14]);
+    }
+
+    #[test]
+    fn a_play_may_ask_for_beats() {
+        let beats = Extension { beat_ms: Some(50), history_ms: Some(4_000), ..Extension::default() };
+        let packets = request(Application::Play, 2, "ovt://h/a/s", beats, Wall::default());
+        let expected = r#"{"application":"play","headwater":{"beat_ms":50,"history_ms":4000},"id":2,"target":"ovt://h/a/s"}"#;
+        assert_eq!(text(&packets), expected);
+        let read = |text: &str| Request::parse(text.as_bytes()).map(|request| request.beat_ms);
+        assert_eq!(read(expected), Ok(Some(50)));
+        assert_eq!(read(&expected.replace("play", "describe")), Ok(None));
+        for odd in ["-1", "\"50\"", "null", "1e99"] {
+            assert_eq!(read(&expected.replace("50", odd)), Ok(None), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_beat_is_skipped_wherever_packets_may_stand() {
+        let answer = play_ok(2, Grant::default(), Wall::default());
+        let beats = [beat(Wall::default()), answer.clone(), beat(Wall::default())].concat();
+        assert_eq!(beats.len(), answer.len() + 2 * HEADER_BYTES);
+        let mut bytes = Bytes::from(beats);
+        let mut edge = Reassembler::for_edge();
+        assert!(matches!(edge.next(&mut bytes), Ok(Some(Unit::Message { .. }))));
+        assert_eq!(edge.next(&mut bytes), Ok(None));
+        assert_eq!(edge.held_bytes(), 0);
     }
 
     #[test]

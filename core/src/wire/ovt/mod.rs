@@ -24,7 +24,7 @@ pub mod server;
 pub use client::{Client, ClientEvent};
 pub use error::{Error, PeerIncompatible, PeerMisbehaved};
 pub use media::MediaPacket;
-pub use message::{Application, Description};
+pub use message::{Application, Description, Grant};
 pub use server::{Server, ServerEvent};
 
 #[cfg(test)]

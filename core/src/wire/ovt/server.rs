@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::message::{self, Application, Request};
+use super::message::{self, Application, Grant, Request};
 use super::reassembly::{Reassembler, Unit};
 use super::{Error, PeerMisbehaved};
 use crate::limits;
@@ -54,6 +54,8 @@ pub enum ServerEvent {
         target: Url,
         /// How much of the recent past it wants, in milliseconds; only another Headwater asks.
         history_ms: Option<u32>,
+        /// How often it wants a sign of life when there is no media, in milliseconds; only another Headwater asks.
+        beat_ms: Option<u32>,
     },
     /// It wants no more: answer with [`Server::stop_ok`] and close if it was playing, or with a `no_such_*`.
     Stop {
@@ -165,14 +167,13 @@ impl Server {
 
     /// PLAY: granted. The first bytes after these may be media.
     pub fn play_ok(&mut self, id: u32, wall: Wall) -> Bytes {
-        self.session = Session::Playing;
-        message::granted(Application::Play, id, wall)
+        self.play_ok_with(id, Grant::default(), wall)
     }
 
-    /// PLAY: granted to a Headwater that asked for the recent past: so many packets of it come first.
-    pub fn play_ok_with_history(&mut self, id: u32, history_packets: u32, wall: Wall) -> Bytes {
+    /// PLAY: granted, with what a Headwater has asked for beyond it.
+    pub fn play_ok_with(&mut self, id: u32, grant: Grant, wall: Wall) -> Bytes {
         self.session = Session::Playing;
-        message::granted_with_history(id, history_packets, wall)
+        message::play_ok(id, grant, wall)
     }
 
     /// STOP: no more media follows. Close the connection after it if it was playing.
@@ -194,9 +195,7 @@ impl Server {
             Ok(Request { application: Application::Describe, id, target, via, .. }) => {
                 ServerEvent::Describe { id, target, via }
             }
-            Ok(Request { application: Application::Play, id, target, history_ms, .. }) => {
-                self.play(id, target, history_ms, wall)
-            }
+            Ok(request @ Request { application: Application::Play, .. }) => self.play(request, wall),
             Ok(Request { application: Application::Stop, id, target, .. }) => {
                 ServerEvent::Stop { id, target }
             }
@@ -204,13 +203,14 @@ impl Server {
         self.events.push_back(event);
     }
 
-    fn play(&mut self, id: u32, target: Url, history_ms: Option<u32>, wall: Wall) -> ServerEvent {
+    fn play(&mut self, request: Request, wall: Wall) -> ServerEvent {
+        let Request { id, target, history_ms, beat_ms, .. } = request;
         if self.session != Session::None {
             let message = "Internal Error : Cannot create session";
             return ServerEvent::Write(message::refusal(Application::Play.name(), id, 404, message, wall));
         }
         self.session = Session::Asked;
-        ServerEvent::Play { id, target, history_ms }
+        ServerEvent::Play { id, target, history_ms, beat_ms }
     }
 
     fn fail(&mut self, error: Error, wall: Wall) -> Error {
@@ -426,7 +426,7 @@ mod tests {
             client.receive(answer, Wall::default()).expect("an answer");
         }
         assert!(
-            matches!(&seen[..], [ClientEvent::Described(told), ClientEvent::Playing { .. }] if told.info == info)
+            matches!(&seen[..], [ClientEvent::Described(told), ClientEvent::Playing(_)] if told.info == info)
         );
     }
 
