@@ -9,13 +9,13 @@ use headwater_net_real::probe::follow::{Seen, follow};
 use headwater_net_real::probe::web::Web;
 use headwater_probe::diff::{Comparison, Finding, Side, Summary, Verdict};
 use serde_json::json;
-use tokio::runtime::Builder;
 use tokio::signal::ctrl_c;
 use tokio::sync::mpsc;
 use tokio::time::{interval, sleep};
 use url::Url;
 
-use super::{USAGE, duration};
+use super::duration;
+use super::visit::{COULD_NOT_TELL, playlist_url, visit};
 
 /// Follow two HLS or LL-HLS streams and say whether a CDN may take either for the other: segment by segment and part by
 /// part, numbers, boundaries, timestamps, dates, discontinuities and bytes.
@@ -26,8 +26,10 @@ use super::{USAGE, duration};
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The multivariant or media playlist of the first one.
+    #[arg(value_parser = playlist_url)]
     url_a: Url,
     /// The playlist of the second one.
+    #[arg(value_parser = playlist_url)]
     url_b: Url,
     /// How long to follow them, such as 60s or 1h; without it, until Ctrl-C.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
@@ -43,21 +45,12 @@ pub(crate) struct Arguments {
     cacert: Option<String>,
 }
 
-/// Nothing can be said.
-const COULD_NOT_TELL: u8 = USAGE;
-
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    let runtime = match Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error.to_string()),
+    let compared = visit(arguments.cacert.as_deref(), async |web| compare(arguments, &web).await);
+    let summary = match compared {
+        Ok(summary) => summary,
+        Err(code) => return code,
     };
-    let web = match Web::new(arguments.cacert.as_deref()) {
-        Ok(web) => web,
-        Err(error) => return fail(&error.to_string()),
-    };
-    let summary = runtime.block_on(compare(arguments, &web));
-    // A name that is being resolved is not waited for.
-    runtime.shutdown_background();
     if arguments.json {
         println!("{}", json!(summary));
     } else {
@@ -68,11 +61,6 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Verdict::Different => ExitCode::FAILURE,
         Verdict::CouldNotTell => ExitCode::from(COULD_NOT_TELL),
     }
-}
-
-fn fail(why: &str) -> ExitCode {
-    eprintln!("headwater: {why}");
-    ExitCode::from(COULD_NOT_TELL)
 }
 
 async fn compare(arguments: &Arguments, web: &Web) -> Summary {

@@ -9,13 +9,13 @@ use headwater_net_real::probe::check::check;
 use headwater_net_real::probe::web::Web;
 use headwater_probe::check::{Judge, Report, State};
 use serde_json::json;
-use tokio::runtime::Builder;
 use tokio::signal::ctrl_c;
 use tokio::sync::mpsc;
 use tokio::time::{interval, sleep};
 use url::Url;
 
-use super::{USAGE, duration};
+use super::duration;
+use super::visit::{COULD_NOT_TELL, playlist_url, visit};
 
 /// Play an HLS or LL-HLS stream of any server and say of each rule whether it was kept, broken, or could not be seen.
 ///
@@ -25,6 +25,7 @@ use super::{USAGE, duration};
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The multivariant playlist, or a media playlist.
+    #[arg(value_parser = playlist_url)]
     url: Url,
     /// How long to play, such as 30s or 10m. Rules about what leaves the playlist need longer than it is.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
@@ -37,21 +38,11 @@ pub(crate) struct Arguments {
     cacert: Option<String>,
 }
 
-/// Nothing can be said.
-const COULD_NOT_TELL: u8 = USAGE;
-
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    let runtime = match Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error.to_string()),
+    let report = match visit(arguments.cacert.as_deref(), async |web| play(arguments, web).await) {
+        Ok(report) => report,
+        Err(code) => return code,
     };
-    let web = match Web::new(arguments.cacert.as_deref()) {
-        Ok(web) => web,
-        Err(error) => return fail(&error.to_string()),
-    };
-    let report = runtime.block_on(play(arguments, web));
-    // A name that is being resolved is not waited for.
-    runtime.shutdown_background();
     if arguments.json {
         println!("{}", json!({ "verdict": verdict(&report), "report": report }));
     } else {
@@ -62,11 +53,6 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         "broken" => ExitCode::FAILURE,
         _ => ExitCode::from(COULD_NOT_TELL),
     }
-}
-
-fn fail(why: &str) -> ExitCode {
-    eprintln!("headwater: {why}");
-    ExitCode::from(COULD_NOT_TELL)
 }
 
 fn verdict(report: &Report) -> &'static str {

@@ -10,6 +10,7 @@ mod duration;
 mod hls_check;
 mod routes;
 mod serve;
+mod visit;
 mod why;
 
 use std::panic;

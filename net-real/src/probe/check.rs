@@ -105,7 +105,10 @@ impl Visitor {
             if gzip { self.web.get_gzip(url, patience).await } else { self.web.get(url, patience).await };
         let (at_ms, took_ms) = (ms(self.began.elapsed()), ms(began.elapsed()));
         let nothing = Answer { url: url.to_string(), at_ms, took_ms, ..Answer::default() };
-        let Ok(answer) = asked else { return nothing };
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(error) => return Answer { trouble: Some(error.to_string()), ..nothing },
+        };
         let header = |name: HeaderName| {
             answer.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };

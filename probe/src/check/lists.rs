@@ -37,8 +37,9 @@ const SEGMENTS_MAX: usize = 10_000;
 /// What holds of every playlist.
 pub(super) fn text(ledger: &mut Ledger, answer: &Answer) {
     let at = Place::of(answer);
-    ledger.must(Rule::B15, at, answer.status == 200, || {
-        format!("a playlist is answered with {}", answer.status)
+    ledger.must(Rule::B15, at, answer.status == 200, || match &answer.trouble {
+        Some(trouble) => format!("there is no playlist: {trouble}"),
+        None => format!("a playlist is answered with {}", answer.status),
     });
     if answer.status != 200 {
         return;

@@ -38,6 +38,8 @@ pub struct Answer {
     pub took_ms: u64,
     /// Its status; 0 if there was no answer.
     pub status: u16,
+    /// Why there was no answer.
+    pub trouble: Option<String>,
     /// Content-Type.
     pub content_type: Option<String>,
     /// Cache-Control.
