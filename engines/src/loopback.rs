@@ -365,6 +365,7 @@ fn fact(zero: SystemTime, edge: &str, line: &str, server: impl Fn(&str) -> Strin
     let line: Value = serde_json::from_str(line).ok()?;
     let what = match line["event"].as_str()? {
         "pull_dialled" => Did::Dial,
+        "standby_covers" => Did::Cover,
         "pull_lost" => Did::Lose { why: line["why"].as_str()?.to_owned() },
         "pull_playing" => Did::Play {
             outage: Duration::from_millis(line["outage_ms"].as_u64()?),

@@ -16,7 +16,7 @@ use crate::watching::losses;
 pub struct Cost {
     /// From the fault to the first thing that the edge did about it.
     pub detection: Option<Duration>,
-    /// From the fault to the first packet of the next source.
+    /// From the fault to the first packet of the next source, or of the standby that covers for a silent one.
     pub switch: Option<Duration>,
     /// The longest time without a part of the picture.
     pub gap: Duration,
@@ -47,6 +47,7 @@ impl Cost {
     /// The cost of a run.
     pub fn of(run: Run<'_>) -> Cost {
         let plays = |fact: &&Fact| matches!(fact.what, Did::Play { .. });
+        let shows = |fact: &&Fact| matches!(fact.what, Did::Cover | Did::Play { .. });
         let is_after = |fact: &&Fact| run.fault.is_some_and(|fault| fact.at >= fault);
         let since_fault = |fact: &Fact| run.fault.map(|fault| fact.at.since(fault));
         // The first source of all is no change.
@@ -56,7 +57,7 @@ impl Cost {
         let lost = [Kind::Video, Kind::Audio].map(|kind| of(kind).lost + of(kind).repeats);
         Cost {
             detection: run.facts.iter().find(is_after).and_then(since_fault),
-            switch: changes().find(is_after).and_then(since_fault),
+            switch: run.facts.iter().filter(is_after).find(shows).and_then(since_fault),
             gap: run.record.longest_gap(Kind::Video, run.end),
             still: run.record.stalled(run.end),
             lost: lost.iter().sum(),

@@ -27,6 +27,8 @@ pub struct Fact {
 pub enum Did {
     /// It tried it.
     Dial,
+    /// It shows what this standby has, while the one that it plays is late.
+    Cover,
     /// It left it, or could not use it.
     Lose {
         /// Why.
@@ -46,6 +48,7 @@ impl Fact {
     pub fn of(at: Time, edge: &str, event: &Event, server: impl Fn(&str) -> String) -> Option<Fact> {
         let (key, url, what) = match event {
             Event::PullDialled { key, url } => (key, url, Did::Dial),
+            Event::StandbyCovers { key, url } => (key, url, Did::Cover),
             Event::PullLost { key, url, why } => (key, url, Did::Lose { why: why.clone() }),
             Event::PullPlaying { key, url, outage, joined } => {
                 (key, url, Did::Play { outage: *outage, joined: format!("{joined:?}") })
@@ -69,6 +72,7 @@ impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Fact { edge, server, .. } = self;
         match &self.what {
+            Did::Cover => write!(f, "{edge} is covered for by {server}"),
             Did::Dial => write!(f, "{edge} dials {server}"),
             Did::Lose { why } => write!(f, "{edge} leaves {server}: {why}"),
             Did::Play { joined, .. } => write!(f, "{edge} plays {server} ({joined})"),

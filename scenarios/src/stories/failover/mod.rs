@@ -21,6 +21,8 @@ pub struct Cell {
     pub fault: Fault,
     /// Whose origins the edge has.
     pub origins: Origins,
+    /// How many of them it pulls from besides the one that it plays.
+    pub hot_standby: u32,
 }
 
 /// What happens to the origin that the edge plays from, unless it says something else.
@@ -56,38 +58,78 @@ pub enum Origins {
 }
 
 macro_rules! cell {
-    ($name:literal, $about:literal, $fault:ident, $origins:ident) => {
+    ($name:literal, $about:literal, $fault:ident, $origins:ident, $hot_standby:literal) => {
         Cell {
             scenario: Scenario {
                 name: concat!("failover-", $name),
                 about: $about,
                 one_in: 0,
-                write: |draw| write(draw, Fault::$fault, Origins::$origins),
+                write: |draw| write(draw, Fault::$fault, Origins::$origins, $hot_standby),
             },
             fault: Fault::$fault,
             origins: Origins::$origins,
+            hot_standby: $hot_standby,
         }
     };
 }
 
 /// The matrix.
 pub const CELLS: &[Cell] = &[
-    cell!("kill", "the origin is killed", Kill, Headwater),
-    cell!("freeze", "the origin is stopped", Freeze, Headwater),
-    cell!("cable", "the origin's cable is pulled", Cable, Headwater),
-    cell!("partition", "origin and edge lose sight of each other", Partition, Headwater),
-    cell!("unheard", "the edge hears nothing more from the origin", Unheard, Headwater),
-    cell!("deaf", "the origin hears nothing more from the edge", Deaf, Headwater),
-    cell!("store", "the origin loses sight of the directory", Store, Headwater),
-    cell!("encoder", "the encoder dies and is there again a second later", Encoder, Headwater),
-    cell!("nothing", "1 % of loss and 50 ms of jitter for ten minutes", Nothing, Headwater),
-    cell!("ome-kill", "OvenMediaEngine is killed", Kill, OvenMediaEngine),
-    cell!("ome-freeze", "OvenMediaEngine is stopped", Freeze, OvenMediaEngine),
-    cell!("ome-cable", "OvenMediaEngine's cable is pulled", Cable, OvenMediaEngine),
-    cell!("ome-partition", "OvenMediaEngine and edge lose sight of each other", Partition, OvenMediaEngine),
-    cell!("ome-unheard", "the edge hears nothing more from OvenMediaEngine", Unheard, OvenMediaEngine),
-    cell!("ome-deaf", "OvenMediaEngine hears nothing more from the edge", Deaf, OvenMediaEngine),
-    cell!("ome-nothing", "1 % of loss and 50 ms of jitter for ten minutes", Nothing, OvenMediaEngine),
+    cell!("kill", "the origin is killed", Kill, Headwater, 0),
+    cell!("freeze", "the origin is stopped", Freeze, Headwater, 0),
+    cell!("cable", "the origin's cable is pulled", Cable, Headwater, 0),
+    cell!("partition", "origin and edge lose sight of each other", Partition, Headwater, 0),
+    cell!("unheard", "the edge hears nothing more from the origin", Unheard, Headwater, 0),
+    cell!("deaf", "the origin hears nothing more from the edge", Deaf, Headwater, 0),
+    cell!("store", "the origin loses sight of the directory", Store, Headwater, 0),
+    cell!("encoder", "the encoder dies and is there again a second later", Encoder, Headwater, 0),
+    cell!("nothing", "1 % of loss and 50 ms of jitter for ten minutes", Nothing, Headwater, 0),
+    cell!("ome-kill", "OvenMediaEngine is killed", Kill, OvenMediaEngine, 0),
+    cell!("ome-freeze", "OvenMediaEngine is stopped", Freeze, OvenMediaEngine, 0),
+    cell!("ome-cable", "OvenMediaEngine's cable is pulled", Cable, OvenMediaEngine, 0),
+    cell!(
+        "ome-partition",
+        "OvenMediaEngine and edge lose sight of each other",
+        Partition,
+        OvenMediaEngine,
+        0
+    ),
+    cell!("ome-unheard", "the edge hears nothing more from OvenMediaEngine", Unheard, OvenMediaEngine, 0),
+    cell!("ome-deaf", "OvenMediaEngine hears nothing more from the edge", Deaf, OvenMediaEngine, 0),
+    cell!("ome-nothing", "1 % of loss and 50 ms of jitter for ten minutes", Nothing, OvenMediaEngine, 0),
+    cell!("hot-kill", "the origin is killed, and another is pulled", Kill, Headwater, 1),
+    cell!("hot-freeze", "the origin is stopped, and another is pulled", Freeze, Headwater, 1),
+    cell!("hot-cable", "the origin's cable is pulled, and another is pulled from", Cable, Headwater, 1),
+    cell!(
+        "hot-partition",
+        "origin and edge lose sight of each other, and another is pulled",
+        Partition,
+        Headwater,
+        1
+    ),
+    cell!(
+        "hot-unheard",
+        "the edge hears nothing more from the origin, and another is pulled",
+        Unheard,
+        Headwater,
+        1
+    ),
+    cell!(
+        "hot-deaf",
+        "the origin hears nothing more from the edge, and another is pulled",
+        Deaf,
+        Headwater,
+        1
+    ),
+    cell!(
+        "hot-nothing",
+        "1 % of loss and 50 ms of jitter for ten minutes, and another is pulled",
+        Nothing,
+        Headwater,
+        1
+    ),
+    cell!("hot-ome-kill", "OvenMediaEngine is killed, and another is pulled", Kill, OvenMediaEngine, 1),
+    cell!("hot-ome-freeze", "OvenMediaEngine is stopped, and another is pulled", Freeze, OvenMediaEngine, 1),
 ];
 
 impl Cell {
@@ -143,9 +185,10 @@ pub fn fault_of(script: &Script) -> Option<Time> {
     script.steps.first().map(|step| Time::ZERO + Duration::from_millis(step.at_ms))
 }
 
-fn write(draw: &mut Draw, fault: Fault, origins: Origins) -> Script {
+fn write(draw: &mut Draw, fault: Fault, origins: Origins, hot_standby: u32) -> Script {
     let mut script = if fault == Fault::Store { Script::with_directory() } else { Script::new() };
     script.link = WIRES;
+    script.edges[0].hot_standby = hot_standby;
     if origins == Origins::OvenMediaEngine {
         let encoder = &mut script.encoders[0];
         // Its model makes the same frames twice only if they are counted from the epoch.
