@@ -81,6 +81,24 @@ pub enum Event {
         /// What happened, in a sentence.
         why: String,
     },
+    /// An origin is silent for longer than it should; others are tried while it may still speak.
+    PullSuspected {
+        /// The stream.
+        key: StreamKey,
+        /// The origin's URL.
+        url: String,
+        /// For how long it has been.
+        silent_for: Duration,
+    },
+    /// An origin that was suspect has spoken before another one played: nothing was lost.
+    PullTrusted {
+        /// The stream.
+        key: StreamKey,
+        /// The origin's URL.
+        url: String,
+        /// For how long it was silent.
+        silent_for: Duration,
+    },
     /// The first media of an origin arrived; viewers see this origin from here on.
     PullPlaying {
         /// The stream.
@@ -271,6 +289,8 @@ impl Event {
             | Event::PublishEnded { .. }
             | Event::PullDialled { .. }
             | Event::PullPlaying { .. }
+            | Event::PullSuspected { .. }
+            | Event::PullTrusted { .. }
             | Event::PullEnded { .. }
             | Event::RelayStarted { .. }
             | Event::RelayEnded { .. }

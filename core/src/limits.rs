@@ -214,6 +214,22 @@ pub const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// After so many probes without an answer the connection is lost.
 pub const PROBES_MAX: u32 = 3;
 
+/// The shortest silence of an origin that sends signs of life of which something is thought: the first retransmission
+/// of TCP (200 ms), with jitter and a frame.
+pub const SILENCE_MIN: Duration = Duration::from_millis(300);
+
+/// The same for one that sends none: it is silent when its encoder is, and encoders lose packets, too.
+pub const SILENCE_MIN_WITHOUT_BEATS: Duration = Duration::from_millis(600);
+
+/// How long a silence that was borne is remembered, at least; at most twice as long.
+pub const SILENCE_MEMORY: Duration = Duration::from_secs(300);
+
+/// Times that a stream may look for another origin because one was silent, without a pause.
+pub const SUSPICION_BURST: u32 = 4;
+
+/// How often one more time is allowed after [`SUSPICION_BURST`].
+pub const SUSPICION_INTERVAL: Duration = Duration::from_secs(15);
+
 /// How long a stream that was playing may be without any origin before it is given up.
 pub const RESUME_BUDGET: Duration = Duration::from_secs(60);
 

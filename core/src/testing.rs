@@ -9,7 +9,8 @@ use crate::media::{
 };
 use crate::relay::{Channel, Session};
 use crate::time::{Now, Time, Wall};
-use crate::wire::ovt::{Application, Server, ServerEvent};
+use crate::wire::ovt::message::beat;
+use crate::wire::ovt::{Application, Grant, Server, ServerEvent};
 
 /// `ms` milliseconds after the start of the clocks.
 pub(crate) fn at(ms: u64) -> Now {
@@ -70,6 +71,8 @@ pub(crate) struct Origin {
     /// What it was asked, with the numbers of the requests.
     pub(crate) asked: Vec<(Application, u32)>,
     pub(crate) via: Vec<u64>,
+    /// Whether it is asked for signs of life, and grants them.
+    pub(crate) beats: bool,
     server: Server,
     channel: Channel,
     out: VecDeque<Bytes>,
@@ -94,6 +97,7 @@ impl Origin {
             info,
             asked: Vec::new(),
             via: Vec::new(),
+            beats: false,
             server: Server::new(now.mono),
             channel,
             out: VecDeque::new(),
@@ -109,9 +113,10 @@ impl Origin {
                     self.asked.push((Application::Describe, id));
                     self.describe(now, id);
                 }
-                ServerEvent::Play { id, history_ms, .. } => {
+                ServerEvent::Play { id, history_ms, beat_ms, .. } => {
                     self.asked.push((Application::Play, id));
-                    self.play(now, id, history_ms);
+                    let beat_ms = beat_ms.filter(|_| self.beats);
+                    self.play(now, id, history_ms, Grant { beat_ms, ..Grant::default() });
                 }
                 ServerEvent::Stop { id, .. } => self.asked.push((Application::Stop, id)),
                 ServerEvent::Write(bytes) => self.out.push_back(bytes),
@@ -124,6 +129,13 @@ impl Origin {
         let Some(track) = self.info.track(packet.track) else { return };
         if let Some(unit) = self.channel.push(track, packet).filter(|_| self.server.is_playing()) {
             self.out.push_back(unit.bytes);
+        }
+    }
+
+    /// A sign of life, if it was granted.
+    pub(crate) fn beat(&mut self, now: Now) {
+        if self.beats && self.server.is_playing() {
+            self.out.push_back(beat(now.wall));
         }
     }
 
@@ -145,11 +157,11 @@ impl Origin {
         self.out.push_back(answer);
     }
 
-    fn play(&mut self, now: Now, id: u32, history_ms: Option<u32>) {
+    fn play(&mut self, now: Now, id: u32, history_ms: Option<u32>, grant: Grant) {
         if self.manner == Manner::DescribesOnly {
             return;
         }
-        let answer = self.server.play_ok(id, now.wall);
+        let answer = self.server.play_ok_with(id, grant, now.wall);
         let mut burst: Vec<Bytes> =
             self.channel.recent(Session::history(history_ms)).map(|unit| unit.bytes.clone()).collect();
         let place = if self.manner == Manner::Hurries { burst.len() } else { 0 };

@@ -108,7 +108,7 @@ fn link_held(draw: &mut Draw) -> Script {
     let (a, b) = ("origin-a".to_owned(), "edge".to_owned());
     script.at(at, Act::Hold { a: a.clone(), b: b.clone() }).at(at + 1_000, Act::Heal { a, b });
     let gap = script.part_gap_ms() + 1_000;
-    script.must(Rule::EveryFrameOnce).must(Rule::NoFailover).must(Rule::Gap { ms: gap });
+    script.must(Rule::EveryFrameOnce).must(Rule::Gap { ms: gap });
     script
 }
 

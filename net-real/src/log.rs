@@ -87,6 +87,14 @@ pub fn event(_: Now, event: &Event) {
             let outage_ms = u64::try_from(outage.as_millis()).unwrap_or(u64::MAX);
             write!("pull_playing", stream = %key, url, outage_ms, joined = ?joined)
         }
+        Event::PullSuspected { key, url, silent_for } => {
+            let silent_ms = u64::try_from(silent_for.as_millis()).unwrap_or(u64::MAX);
+            write!("pull_suspected", stream = %key, url, silent_ms)
+        }
+        Event::PullTrusted { key, url, silent_for } => {
+            let silent_ms = u64::try_from(silent_for.as_millis()).unwrap_or(u64::MAX);
+            write!("pull_trusted", stream = %key, url, silent_ms)
+        }
         Event::RelayEnded { key, conn } => write!("relay_ended", stream = %key, conn = conn.0),
         Event::RelaySkipped { key, conn, packets } => {
             write!("relay_skipped", stream = %key, conn = conn.0, packets)

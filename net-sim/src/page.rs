@@ -400,13 +400,15 @@ fn wire_spans(recording: &Recording) -> Vec<WireSpan> {
     spans
 }
 
-/// When an edge waited for a stream: from the first dial, or from the loss of the origin that it played, until media
-/// came.
+/// When an edge waited for a stream: from the first dial, or from the moment at which it suspected or lost the origin that
+/// it played, until media came.
 fn pull_spans(world: &World) -> Vec<PullSpan> {
     #[derive(Default)]
     struct Pull<'a> {
         playing: Option<&'a str>,
         waiting: Option<usize>,
+        /// Since when the origin that it plays is suspect.
+        suspect: Option<u64>,
     }
     let mut spans: Vec<PullSpan> = Vec::new();
     let mut pulls: BTreeMap<(HostId, &StreamKey), Pull> = BTreeMap::new();
@@ -430,7 +432,8 @@ fn pull_spans(world: &World) -> Vec<PullSpan> {
                 if pull.playing.is_some_and(|playing| playing == url) {
                     pull.playing = None;
                     pull.waiting = Some(spans.len());
-                    spans.push(begin(key, true, format!("lost {url}: {why}")));
+                    let span = begin(key, true, format!("lost {url}: {why}"));
+                    spans.push(PullSpan { since: pull.suspect.take().unwrap_or(at), ..span });
                 } else if let Some(span) = pull.waiting.and_then(|place| spans.get_mut(place)) {
                     span.detail += &format!("\ncould not use {url}: {why}");
                 }
@@ -438,6 +441,7 @@ fn pull_spans(world: &World) -> Vec<PullSpan> {
             Event::PullPlaying { key, url, outage, joined } => {
                 let pull = pulls.entry((fact.host, key)).or_default();
                 pull.playing = Some(url);
+                pull.suspect = None;
                 let Some(span) = pull.waiting.take().and_then(|place| spans.get_mut(place)) else { continue };
                 span.until = Some(at);
                 let took = milliseconds(at - span.since);
@@ -451,6 +455,8 @@ fn pull_spans(world: &World) -> Vec<PullSpan> {
                 };
                 span.detail += &format!("\nplays {url}, joined {joined:?}, {outage} without media");
             }
+            Event::PullSuspected { key, .. } => pulls.entry((fact.host, key)).or_default().suspect = Some(at),
+            Event::PullTrusted { key, .. } => pulls.entry((fact.host, key)).or_default().suspect = None,
             Event::PullEnded { key, why } => {
                 let Some(pull) = pulls.remove(&(fact.host, key)) else { continue };
                 let Some(span) = pull.waiting.and_then(|place| spans.get_mut(place)) else { continue };
@@ -600,6 +606,9 @@ fn event_words(event: &Event) -> (String, String) {
         }
         Event::PullPlaying { key, url, outage, joined } => {
             format!("{key} at {url}, {} without media, joined {joined:?}", milliseconds(micros(*outage)))
+        }
+        Event::PullSuspected { key, url, silent_for } | Event::PullTrusted { key, url, silent_for } => {
+            format!("{key} at {url}, silent for {}", milliseconds(micros(*silent_for)))
         }
         Event::RelaySkipped { key, conn, packets } => {
             format!("{key} on connection {}: {packets} packets", conn.0)

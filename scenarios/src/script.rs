@@ -4,6 +4,7 @@
 //! the code that wrote it has changed, it can be made shorter until only what matters is left (`shrink`), and more than one
 //! engine can play it. It knows no engine: a host is a name, and time is milliseconds from the beginning.
 
+use headwater_core::limits;
 use serde::{Deserialize, Serialize};
 
 use crate::draw::Draw;
@@ -522,6 +523,12 @@ impl Script {
     pub fn part_gap_ms(&self) -> u64 {
         let part_ms = self.edges.iter().map(|edge| edge.part_ms).max().unwrap_or(0);
         part_ms + 6 * self.one_way_ms() + 100
+    }
+
+    /// After how long a silence the first edge tries the next origin, if its origin is a Headwater whose pauses are short.
+    pub fn suspects_ms(&self) -> u64 {
+        let suspects = limits::SILENCE_MIN.as_millis() as u64;
+        self.edges.first().map_or(suspects, |edge| edge.no_input_ms.min(suspects))
     }
 
     /// Whether a server, a store or an encoder is called `name`: a program that can be started anew.

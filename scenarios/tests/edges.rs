@@ -37,29 +37,15 @@ fn two_tiers_away_a_killed_origin_is_not_noticed() {
 }
 
 #[test]
-fn two_tiers_away_a_frozen_origin_is_waited_out_by_the_more_patient_tier() {
-    for seed in 0..5 {
-        let (mut cluster, _, leaf, viewer) = two_tiers(seed, 4_000);
+fn two_tiers_away_a_frozen_origin_is_not_noticed_either() {
+    for (seed, no_input_ms) in [(0, 3_000), (1, 3_000), (2, 2_000), (3, 4_000)] {
+        let (mut cluster, _, leaf, viewer) = two_tiers(seed, no_input_ms);
         cluster.world.pause(cluster.origin_a);
         cluster.world.run_for(secs(20));
         assert_eq!(cluster.switches().len(), 2, "the first tier has changed its origin");
         assert_eq!(cluster.switches_of(leaf).len(), 1, "the second tier has not");
         demand_every_frame(cluster.record(viewer));
-        Checks::unharmed(ms(3_700)).demand(&cluster.world);
-    }
-}
-
-/// Both tiers lose patience at the same moment, and the leaf goes to an edge that is stuck with the frozen origin.
-#[test]
-fn two_tiers_of_equal_patience_cost_the_time_that_the_sibling_needs_to_find_another_origin() {
-    for seed in 0..5 {
-        let (mut cluster, _, leaf, _) = two_tiers(seed, 3_000);
-        cluster.world.pause(cluster.origin_a);
-        cluster.world.run_for(secs(25));
-        let switches = cluster.switches_of(leaf);
-        assert_eq!(switches.len(), 2, "{switches:?}");
-        assert!(switches[1].outage <= ms(8_100), "NoInputFailoverTimeout and DESCRIBE's 5 s: {switches:?}");
-        Checks::unharmed(ms(8_700)).demand(&cluster.world);
+        Checks::unharmed(ms(1_000)).demand(&cluster.world);
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use headwater_core::event::Event;
 use headwater_core::media::Kind;
 use headwater_net_sim::encoder::{Source, Timestamps};
 use headwater_net_sim::ome::{Edge, EdgeSeen, OmeIsContent, Origin, Pulling, Stream};
@@ -51,6 +52,23 @@ fn an_edge_plays_what_an_ome_origin_has_and_goes_on_with_the_other() {
         let record = s.world.watch(s.viewer).record();
         assert!(record.newest(Kind::Video).is_some_and(|part| s.world.now().since(part.at) < ms(600)));
         assert!(of(record, Kind::Video).count() > 60);
+    }
+}
+
+/// It sends no signs of life: what it usually does has to be learned.
+#[test]
+fn an_ome_origin_whose_picture_stands_still_is_not_left() {
+    let mute = Source { audio: None, ..Source::still() };
+    for (seed, source) in
+        [mute, Source { fps: (1, 2), gop: 2, audio: None, ..Source::still() }].into_iter().enumerate()
+    {
+        let mut s = behind_ome(seed as u64, Stream::new("live", STREAM, source), &Plan::default());
+        s.world.run_for(secs(120));
+        let count =
+            |wanted: fn(&Event) -> bool| s.world.facts().iter().filter(|fact| wanted(&fact.event)).count();
+        assert_eq!(count(|event| matches!(event, Event::PullPlaying { .. })), 1);
+        let dials = count(|event| matches!(event, Event::PullDialled { .. }));
+        assert!(dials <= 3, "{dials} connections in two minutes");
     }
 }
 

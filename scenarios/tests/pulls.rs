@@ -30,7 +30,10 @@ fn a_freeze_that_outlasts_the_origins_history_leaves_a_declared_hole() {
         let (mut cluster, viewer) = Cluster::playing(seed, &plan, secs(10));
         let frozen = cluster.world.now();
         cluster.world.pause(cluster.origin_a);
-        cluster.world.run_for(secs(10));
+        cluster.world.partition(cluster.edge, cluster.origin_b);
+        cluster.world.run_for(ms(7_900));
+        cluster.world.heal(cluster.edge, cluster.origin_b);
+        cluster.world.run_for(ms(2_100));
         let (took, _) = plays_again(&cluster, frozen).expect("the other origin");
         assert!(took >= ms(7_950) && took <= ms(8_100), "seed {seed}: {took:?}");
         assert_eq!(cluster.switches()[1].joined, Joined::KeyFrame);

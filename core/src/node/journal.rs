@@ -21,6 +21,12 @@ impl Journal {
             Event::PullDialled { key, url } => (key, format!("asked {url}")),
             Event::PullLost { key, url, why } => (key, format!("{url} was given up: {why}")),
             Event::PullPlaying { key, url, .. } => (key, format!("{url} plays")),
+            Event::PullSuspected { key, url, silent_for } => {
+                (key, format!("{url} was silent for {} ms", silent_for.as_millis()))
+            }
+            Event::PullTrusted { key, url, silent_for } => {
+                (key, format!("{url} spoke again after {} ms", silent_for.as_millis()))
+            }
             Event::StandbyApart { key, url } => (key, format!("{url} stands by with other media")),
             Event::StandbyLost { key, url, why } => (key, format!("{url} cannot stand by: {why}")),
             Event::StandbyReady { key, url } => (key, format!("{url} stands by, in step")),

@@ -16,7 +16,9 @@ use core::time::Duration;
 use super::Over;
 use crate::limits::{
     EAGER_ROUNDS_MAX, RESUME_BUDGET, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN, STABLE_AFTER, START_BUDGET_ATTEMPTS,
+    SUSPICION_BURST, SUSPICION_INTERVAL,
 };
+use crate::time::Time;
 
 /// What an origin said before it was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,9 @@ pub(super) struct Attempts {
     soon: bool,
     /// The stream has had media.
     played: bool,
+    /// How often another origin may be looked for because one is silent, and since when that is counted.
+    doubts: u32,
+    doubts_since: Time,
 }
 
 impl Attempts {
@@ -64,17 +69,34 @@ impl Attempts {
             absent: 0,
             soon: false,
             played: false,
+            doubts: SUSPICION_BURST,
+            doubts_since: Time::ZERO,
         }
     }
 
     /// The attempts at `urls` other origins.
     pub(super) fn elsewhere(&self, urls: usize) -> Attempts {
-        Attempts { played: self.played, ..Attempts::new(urls, self.retry_count) }
+        let Attempts { played, doubts, doubts_since, .. } = *self;
+        Attempts { played, doubts, doubts_since, ..Attempts::new(urls, self.retry_count) }
     }
 
     /// The origin to try.
     pub(super) fn current(&self) -> usize {
         self.current
+    }
+
+    /// Whether another origin may be looked for because one is silent: a few times, and then now and then.
+    pub(super) fn may_doubt(&mut self, now: Time) -> bool {
+        while self.doubts < SUSPICION_BURST && now.since(self.doubts_since) >= SUSPICION_INTERVAL {
+            self.doubts += 1;
+            self.doubts_since += SUSPICION_INTERVAL;
+        }
+        if self.doubts == SUSPICION_BURST {
+            self.doubts_since = now;
+        }
+        let may = self.doubts > 0;
+        self.doubts = self.doubts.saturating_sub(1);
+        may
     }
 
     /// Origin `index` plays. Whether that is a success shows when it is lost.

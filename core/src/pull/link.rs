@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::attempts::Answer;
+use super::rhythm::Rhythm;
 use super::{BEAT_MS, HISTORY_MS};
+use crate::event::Joined;
 use crate::io::{CloseReason, ConnId};
 use crate::limits::{CONNECT_TIMEOUT, DESCRIBE_TIMEOUT, FIRST_MEDIA_TIMEOUT, PLAY_TIMEOUT};
 use crate::media::{Kind, Packet, StreamInfo, TrackId};
@@ -28,6 +30,14 @@ pub(super) struct Link {
     pub(super) info: Option<StreamInfo>,
     /// Its media's way onto the timeline.
     pub(super) feed: Feed,
+    /// How long its silences are.
+    pub(super) rhythm: Rhythm,
+    /// It is suspect; so many others may be tried in its place.
+    pub(super) suspect: Option<usize>,
+    /// It was dialled because another one is suspect.
+    pub(super) is_spare: bool,
+    /// How its media was joined to what was there.
+    pub(super) joined: Option<Joined>,
     client: ovt::Client,
     step: Step,
     /// When this step began, or when media last came.
@@ -93,6 +103,10 @@ impl Link {
             conn: None,
             info: None,
             feed: Feed::new(None),
+            rhythm: Rhythm::new(now.mono, false),
+            suspect: None,
+            is_spare: false,
+            joined: None,
             client: ovt::Client::new(url.full(), first_id, Some(HISTORY_MS))
                 .with_via(via.to_vec())
                 .with_beats(BEAT_MS),
@@ -203,6 +217,20 @@ impl Link {
         soonest(wait, self.feed.poll_timeout())
     }
 
+    /// It has spoken. If it was suspect, this is how long it had been silent.
+    pub(super) fn heard(&mut self, now: Time) -> Option<Duration> {
+        let silent_for = self.rhythm.silent_for(now);
+        self.rhythm.hear(now);
+        self.suspect.take().map(|_| silent_for)
+    }
+
+    /// When its silence will be suspect, unless it is given up sooner; `None` if it is known to be, or need not speak.
+    pub(super) fn suspect_at(&self, silence: Duration) -> Option<Deadline> {
+        let at = self.rhythm.suspect_at();
+        let in_time = self.step == Step::Playing && self.suspect.is_none() && at < self.since + silence;
+        in_time.then_some(Deadline { at, why: "a sign of life" })
+    }
+
     pub(super) fn poll(&mut self) -> Option<LinkEvent> {
         self.out.pop_front()
     }
@@ -248,6 +276,7 @@ impl Link {
                 }
                 ovt::ClientEvent::Playing(grant) => {
                     self.feed.expect_burst(grant.history_packets.unwrap_or(0));
+                    self.rhythm = Rhythm::new(now.mono, grant.beat_ms.is_some());
                     self.enter(Step::Playing, now);
                     (self.placed, self.playing_since) = (now.mono, now.mono);
                 }

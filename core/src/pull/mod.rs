@@ -6,10 +6,15 @@
 //! switch never leaves a moment without a source. How often, and when, origins are tried is in [`attempts`]; links that are
 //! there before they are needed are in [`standby`].
 //!
+//! An active link that is silent for longer than its [`rhythm`] allows is suspect. It is not dropped: the next origin is
+//! dialled as a candidate, a spare one, and whichever of the two has news first stays. So a false alarm costs a
+//! connection and no frame.
+//!
 //! It asks for connections and never opens them; it knows nothing of viewers.
 
 mod attempts;
 mod link;
+mod rhythm;
 mod standby;
 #[cfg(test)]
 mod tests;
@@ -204,6 +209,9 @@ impl Pull {
             link.received(now, bytes);
         }
         self.settle(now);
+        if let Some(silent_for) = self.link_mut(conn).and_then(|link| link.heard(now.mono)) {
+            self.trust(now, silent_for);
+        }
     }
 
     /// A connection ended or could not be made.
@@ -252,6 +260,9 @@ impl Pull {
             self.retry_at = None;
             self.dial(now, self.attempts.current());
         }
+        if self.suspicion_due().is_some_and(|deadline| deadline.at <= now.mono) {
+            self.doubt_active(now);
+        }
         if self.failback_due().is_some_and(|deadline| deadline.at <= now.mono) {
             self.fail_back(now);
         }
@@ -276,7 +287,8 @@ impl Pull {
     /// When there is work to do.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let silence = self.silence();
-        let first = soonest(self.failback_due(), self.standbys_due());
+        let first =
+            [self.failback_due(), self.standbys_due(), self.suspicion_due()].into_iter().fold(None, soonest);
         self.links()
             .map(|link| link.poll_timeout(silence))
             .fold(first, soonest)
@@ -315,6 +327,52 @@ impl Pull {
         let away = self.active.as_ref().is_some_and(|link| link.index != 0) && self.candidate.is_none();
         (self.plan.failback && away)
             .then_some(Deadline { at: self.next_failback, why: "try the primary origin" })
+    }
+
+    /// When the active origin is suspect if it stays silent. To suspect it is of use only if there is another, and no
+    /// standby that covers for it.
+    fn suspicion_due(&self) -> Option<Deadline> {
+        let has_others = self.plan.urls.len() > 1 && self.plan.properties.retry_count > 0;
+        let is_covered = self.standbys.links.iter().any(|link| link.feed.is_in_step());
+        let link = self.active.as_ref().filter(|_| has_others && !is_covered)?;
+        link.suspect_at(self.silence()?)
+    }
+
+    /// The active origin has been silent for too long, or this process has stood still and it seems so.
+    fn doubt_active(&mut self, now: Now) {
+        let Some(link) = &mut self.active else { return };
+        if !link.rhythm.is_suspect(now.mono) {
+            return;
+        }
+        let others = if self.attempts.may_doubt(now.mono) { self.plan.urls.len() - 1 } else { 0 };
+        link.suspect = Some(others);
+        let (index, silent_for) = (link.index, link.rhythm.silent_for(now.mono));
+        self.event(Event::PullSuspected { key: self.key.clone(), url: self.url_of(index), silent_for });
+        if self.candidate.is_none() {
+            self.dial_spare(now, index);
+        }
+    }
+
+    /// Tries the origin after `index` in place of the active one, if it is suspect and not every other one was tried.
+    fn dial_spare(&mut self, now: Now, index: usize) {
+        let Some(active) = &mut self.active else { return };
+        let Some(others) = active.suspect.as_mut().filter(|others| **others > 0) else { return };
+        *others -= 1;
+        let after = |index: usize| (index + 1) % self.plan.urls.len();
+        let next = if after(index) == active.index { after(active.index) } else { after(index) };
+        self.dial(now, next);
+        if let Some(link) = &mut self.candidate {
+            link.is_spare = true;
+        }
+    }
+
+    /// The active origin was suspect and has spoken.
+    fn trust(&mut self, now: Now, silent_for: Duration) {
+        let url = self.active_url().map(Url::to_string).unwrap_or_default();
+        self.event(Event::PullTrusted { key: self.key.clone(), url, silent_for });
+        if let Some(spare) = self.candidate.take_if(|link| link.is_spare) {
+            self.hang_up(now, spare);
+        }
     }
 
     fn links(&self) -> impl Iterator<Item = &Link> {
@@ -440,14 +498,26 @@ impl Pull {
         }
     }
 
-    /// The candidate has placed its first packet: viewers see it from here on.
+    /// The candidate has placed its first packet: viewers see it from here on. A spare is not worth a switch before it has
+    /// something that the suspect has not said.
     fn promote(&mut self, now: Now, silent_since: Option<Time>, passed: Passed) {
-        let Some(joined) = passed.joined else { return self.pass(passed) };
-        if let Some(old) = self.active.take() {
+        let Some(link) = &mut self.candidate else { return };
+        link.joined = passed.joined.or(link.joined);
+        let has_news = !passed.packets.is_empty() || !link.is_spare || self.active.is_none();
+        let Some(joined) = link.joined.filter(|_| has_news) else { return self.pass(passed) };
+        if let Some(mut old) = self.active.take() {
             self.attempts.left(old.played_for(now));
+            if old.suspect.take().is_some() {
+                let silent_for = old.rhythm.silent_for(now.mono).as_millis();
+                self.tell_lost(
+                    old.index,
+                    &format!("no sign of life for {silent_for} ms, and another origin has more"),
+                );
+            }
             self.demote(now, old);
         }
         let Some(mut link) = self.candidate.take() else { return };
+        (link.joined, link.is_spare) = (None, false);
         self.count_ids(&link);
         self.attempts.playing(link.index);
         self.next_failback = now.mono + failback_interval(&self.plan);
@@ -482,8 +552,13 @@ impl Pull {
         let Some(link) = self.candidate.take() else { return };
         let index = link.index;
         self.drop_link(link);
-        if self.active.is_some() {
-            return self.failback_failed(now, index, loss.why);
+        if let Some(active) = &self.active {
+            if active.suspect.is_none() {
+                return self.failback_failed(now, index, loss.why);
+            }
+            self.next_failback = now.mono + failback_interval(&self.plan);
+            self.tell_lost(index, &loss.why);
+            return self.dial_spare(now, index);
         }
         self.tell_lost(index, &loss.why);
         let silent_for = self.silent_for(now);

@@ -30,8 +30,14 @@ struct Host {
     lag: i64,
     /// Sends no frame from here on.
     mute: bool,
+    /// What it has of the past ends with this frame.
+    newest: Option<i64>,
     /// Sends no key frame.
     keyless: bool,
+    /// Sends signs of life to those who ask.
+    beats: bool,
+    /// Stands still: what it has to send comes when it goes on.
+    stopped: bool,
 }
 
 struct Bench {
@@ -86,10 +92,38 @@ impl Bench {
 
     /// The same, with a directory that says `places`.
     fn finding(places: Result<Vec<Url>, Unresolved>, plan: Plan, doors: &[(&'static str, Door)]) -> Bench {
+        Bench::build(places, plan, doors, true)
+    }
+
+    /// The same as [`Bench::new`] with origins that know no signs of life.
+    fn without_beats(plan: Plan, doors: &[(&'static str, Door)]) -> Bench {
+        Bench::build(Err(Unresolved::Absent), plan, doors, false)
+    }
+
+    fn build(
+        places: Result<Vec<Url>, Unresolved>,
+        plan: Plan,
+        doors: &[(&'static str, Door)],
+        beats: bool,
+    ) -> Bench {
         let key = StreamKey { vhost: "default".into(), app: "app".into(), stream: "stream".into() };
         let host = |(name, door): &(&'static str, Door)| {
             let info = stream(name, vec![video(0)]);
-            (*name, Host { door: *door, info, offset: 0, shift_ms: 0, lag: 0, mute: false, keyless: false })
+            (
+                *name,
+                Host {
+                    door: *door,
+                    info,
+                    offset: 0,
+                    shift_ms: 0,
+                    lag: 0,
+                    mute: false,
+                    newest: None,
+                    keyless: false,
+                    beats,
+                    stopped: false,
+                },
+            )
         };
         let mut bench = Bench {
             pull: Pull::start(at(5_000), key, plan, 1),
@@ -150,6 +184,11 @@ impl Bench {
                 self.frames();
             }
             let now = self.now();
+            if self.ms.is_multiple_of(limits::OVT_BEAT.as_millis() as u64) {
+                let alive = self.links.values_mut().filter(|(host, _)| !self.hosts[host.as_str()].stopped);
+                alive.for_each(|(_, origin)| origin.beat(now));
+                self.settle();
+            }
             if self.pull.poll_timeout().is_some_and(|due| due.at <= now.mono) {
                 self.pull.handle_timeout(now);
                 self.settle();
@@ -179,7 +218,10 @@ impl Bench {
             while let Some(output) = self.pull.poll_output() {
                 self.obey(output);
             }
-            let next = self.links.iter_mut().find_map(|(conn, (_, origin))| Some((*conn, origin.poll()?)));
+            let next = self.links.iter_mut().find_map(|(conn, (host, origin))| {
+                let speaks = !self.hosts[host.as_str()].stopped;
+                Some((*conn, speaks.then(|| origin.poll())??))
+            });
             let Some((conn, bytes)) = next else { return };
             self.pull.received(self.now(), conn, bytes);
         }
@@ -220,9 +262,11 @@ impl Bench {
             Door::Hole => {}
             Door::Refuses => self.pull.closed(now, conn, CloseReason::Refused),
             Door::Open(manner) => {
-                let past = (0..=(self.ms / FRAME_MS) as i64 - host.lag).map(|n| host.frame(n));
+                let newest = host.newest.unwrap_or((self.ms / FRAME_MS) as i64) - host.lag;
+                let past = (0..=newest).map(|n| host.frame(n));
                 let past = past.filter(|packet| !(host.keyless && packet.key));
-                let origin = Origin::new(now, manner, host.info.clone(), past);
+                let mut origin = Origin::new(now, manner, host.info.clone(), past);
+                origin.beats = host.beats;
                 self.links.insert(conn, (to.host, origin));
                 self.pull.opened(now, conn);
             }
@@ -247,6 +291,16 @@ impl Bench {
             _ => None,
         };
         self.events.iter().filter_map(|(_, event)| played(event)).collect()
+    }
+
+    /// What was suspected (false) and trusted again (true), and after how long a silence.
+    fn doubts(&self) -> Vec<(bool, u64)> {
+        let doubt = |event: &Event| match event {
+            Event::PullSuspected { silent_for, .. } => Some((false, silent_for.as_millis() as u64)),
+            Event::PullTrusted { silent_for, .. } => Some((true, silent_for.as_millis() as u64)),
+            _ => None,
+        };
+        self.events.iter().filter_map(|(_, event)| doubt(event)).collect()
     }
 
     fn losses(&self) -> Vec<&str> {
@@ -378,6 +432,122 @@ fn silence_is_left_after_its_time_and_not_counted_against_the_next_origin() {
     assert!(bench.dialled_since(since).is_empty());
     bench.run(400);
     assert_eq!(bench.dialled_since(since), ["a"]);
+}
+
+#[test]
+fn an_origin_that_stands_still_is_left_as_soon_as_another_has_news() {
+    let mut bench = Bench::new(plan(&["a", "b"]), &[("a", PLAYS), ("b", PLAYS)]);
+    bench.run(4_000).host("a").stopped = true;
+    bench.run(340);
+    assert_eq!(bench.played(), [('a', Joined::First), ('b', Joined::Exact)]);
+    assert_eq!(bench.doubts(), [(false, 300)]);
+    assert_eq!(bench.losses(), ["no sign of life for 300 ms, and another origin has more"]);
+    bench.run(4_000).demand_every_frame();
+    // It is not alive without signs of life for longer, but there silence may be the encoder's.
+    let mut bench = Bench::without_beats(plan(&["a", "b"]), &[("a", PLAYS), ("b", PLAYS)]);
+    bench.run(4_000).host("a").stopped = true;
+    bench.run(640);
+    assert_eq!(bench.doubts(), [(false, 600)]);
+    bench.run(4_000).demand_every_frame();
+}
+
+#[test]
+fn a_suspect_that_speaks_before_another_does_is_kept_and_the_other_one_hung_up() {
+    for door in [Door::Hole, Door::Open(Manner::IsSilent), Door::Open(Manner::DescribesOnly)] {
+        let mut bench = Bench::new(plan(&["a", "b"]), &[("a", PLAYS), ("b", door)]);
+        bench.run(4_000).host("a").stopped = true;
+        bench.run(500);
+        assert_eq!(bench.dialled_since(0), ["a", "b"]);
+        bench.host("a").stopped = false;
+        bench.run(2_000);
+        assert_eq!(bench.doubts(), [(false, 300), (true, 520)]);
+        assert!(bench.links.values().all(|(host, _)| host == "a"));
+        assert_eq!((bench.played().len(), bench.losses().len()), (1, 0));
+        bench.demand_every_frame();
+        // That silence is borne from then on.
+        bench.host("a").stopped = true;
+        bench.run(600).host("a").stopped = false;
+        bench.run(1_000);
+        assert_eq!(bench.doubts().len(), 2);
+    }
+}
+
+#[test]
+fn a_spare_that_knows_no_more_than_the_suspect_takes_nothing_over() {
+    let mut bench = Bench::without_beats(plan(&["a", "b"]), &[("a", PLAYS), ("b", PLAYS)]);
+    bench.run(4_000);
+    bench.host("a").mute = true;
+    bench.host("b").mute = true;
+    let past = bench.ms;
+    bench.host("b").newest = Some((past / FRAME_MS) as i64);
+    bench.run(1_000);
+    assert_eq!(bench.dialled_since(past), ["b"]);
+    assert_eq!(bench.played().len(), 1);
+    bench.host("a").mute = false;
+    bench.run(100);
+    assert_eq!(bench.doubts().len(), 2, "{:?}", bench.doubts());
+    assert!(bench.links.values().all(|(host, _)| host == "a"));
+}
+
+#[test]
+fn every_other_origin_is_tried_once_for_a_silence_and_then_its_time_is_waited_for() {
+    let doors = [("a", PLAYS), ("b", Door::Refuses), ("c", Door::Open(Manner::Lacks))];
+    let mut bench = Bench::new(plan(&["a", "b", "c"]), &doors);
+    bench.run(4_000).host("a").stopped = true;
+    let since = bench.ms;
+    bench.run(2_500);
+    assert_eq!(bench.dialled_since(since), ["b", "c"]);
+    bench.host("a").stopped = false;
+    bench.run(1_000).demand_every_frame();
+    assert_eq!(bench.played().len(), 1);
+}
+
+#[test]
+fn silence_is_not_suspect_where_that_is_of_no_use_or_not_wanted() {
+    let once = |mut plan: Plan| {
+        plan.properties.retry_count = 0;
+        plan
+    };
+    let persistent = Plan { persistent: true, ..plan(&["a", "b"]) };
+    for plan in [plan(&["a"]), once(plan(&["a", "b"])), persistent] {
+        let mut bench = Bench::new(plan, &[("a", PLAYS), ("b", PLAYS)]);
+        bench.run(4_000).host("a").stopped = true;
+        bench.run(2_900);
+        assert_eq!((bench.dialled_since(0), bench.doubts()), (vec!["a"], vec![]));
+    }
+}
+
+#[test]
+fn an_origin_that_stops_all_the_time_costs_a_bounded_number_of_connections() {
+    // As long as nobody else plays, its pauses are learned; if all do the same, there is a budget.
+    for (door, most) in [(Door::Hole, 3), (PLAYS, 4 + 600 / 15)] {
+        let mut bench = Bench::new(plan(&["a", "b"]), &[("a", PLAYS), ("b", door)]);
+        bench.run(4_000);
+        let since = bench.ms;
+        for n in 0..600 {
+            bench.host(["a", "b"][n % 2]).stopped = true;
+            bench.run(500);
+            bench.host(["a", "b"][n % 2]).stopped = false;
+            bench.run(500);
+        }
+        let dials = bench.dialled_since(since).len();
+        assert!((1..=most).contains(&dials), "{dials} dials in ten minutes: {door:?}");
+        bench.demand_every_frame();
+    }
+}
+
+#[test]
+fn an_edge_that_stood_still_suspects_nobody() {
+    let mut bench = Bench::new(plan(&["a", "b"]), &[("a", PLAYS), ("b", PLAYS)]);
+    bench.run(4_000);
+    let packets: Vec<Packet> =
+        (1..=50).map(|n| bench.hosts["a"].frame((bench.ms / FRAME_MS) as i64 + n)).collect();
+    bench.ms += 2_000;
+    packets.iter().for_each(|packet| bench.links.values_mut().for_each(|(_, origin)| origin.push(packet)));
+    bench.pull.handle_timeout(bench.now());
+    bench.settle();
+    bench.run(2_000).demand_every_frame();
+    assert_eq!((bench.doubts(), bench.dials.len()), (vec![], 1));
 }
 
 #[test]

@@ -233,6 +233,10 @@ impl Status {
                 self.log(at, Tone::Bad, format!("The edge lost {}: {why}", self.named(&url)));
             }
             Event::PullPlaying { url, outage, joined, .. } => self.playing(at, &url, outage, joined),
+            Event::PullSuspected { url, silent_for, .. } => {
+                let (origin, ms) = (self.named(&url), silent_for.as_millis());
+                self.log(at, Tone::Plain, format!("The edge has not heard of {origin} for {ms} ms."));
+            }
             Event::StreamWarning { what, .. } => self.log(at, Tone::Plain, format!("Edge: {what}")),
             _ => {}
         }

@@ -1,5 +1,5 @@
 //! Wires between the origins and the edge that lose packets, let them wait, or carry them in one direction only. What
-//! comes late is waited for; only silence beyond NoInputFailoverTimeout is a loss of the origin.
+//! comes late is waited for, unless another origin has it sooner.
 
 use super::Scenario;
 use crate::draw::Draw;
@@ -18,7 +18,7 @@ fn write(draw: &mut Draw) -> Script {
     script.draw_network(draw).draw_patience(draw);
     script.edges[0].failback = false;
     script.viewer("edge", 5_000);
-    let no_input = script.edges[0].no_input_ms;
+    let failover = script.suspects_ms() + 8 * script.one_way_ms() + 50;
     let (edge, origin) = ("edge".to_owned(), "source of edge".to_owned());
     let at = draw.number(12_000..=16_000);
     let gap = match draw.number(0..=2) {
@@ -34,16 +34,17 @@ fn write(draw: &mut Draw) -> Script {
             2 * 200 + 40
         }
         1 => {
-            let held = draw.number(50..=no_input - 100);
+            let held = draw.number(50..=script.edges[0].no_input_ms - 100);
             script.at(at, Act::Hold { a: edge.clone(), b: origin.clone() });
             script.at(at + held, Act::Heal { a: edge, b: origin });
-            script.must(Rule::NoFailover);
-            held
+            if held < 200 {
+                script.must(Rule::NoFailover);
+            }
+            held.min(failover)
         }
         _ => {
             let [from, to] = if draw.coin() { [edge, origin] } else { [origin, edge] };
             script.at(at, Act::CutOneWay { from, to });
-            let failover = no_input + 8 * script.one_way_ms() + 50;
             script.must(Rule::Failover { ms: failover });
             failover
         }

@@ -37,6 +37,7 @@ mod second_publisher;
 mod slow_edge;
 mod slow_viewer;
 mod soak;
+mod suspicion;
 mod swarm;
 mod two_encoders;
 mod unused_stream;
@@ -65,6 +66,7 @@ pub const ALL: &[Scenario] = &[
     origin_crash::SCENARIO,
     origin_freeze::SCENARIO,
     origin_mute::SCENARIO,
+    suspicion::SCENARIO,
     origin_restart::SCENARIO,
     origin_flap::SCENARIO,
     origins_all::SCENARIO,

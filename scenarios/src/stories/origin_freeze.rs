@@ -1,5 +1,6 @@
 //! The origin from which an edge plays stops without a word: its process is stopped, its cable is cut, or its power is
-//! gone. The edge waits for NoInputFailoverTimeout, and what it has missed is still in the other origin's history.
+//! gone. The edge suspects that as soon as its silence is out of the ordinary, and what it has missed is still in the other
+//! origin's history.
 
 use super::Scenario;
 use crate::draw::Draw;
@@ -26,7 +27,7 @@ fn write(draw: &mut Draw) -> Script {
     };
     script.at(draw.number(12_000..=18_000), silence);
 
-    let failover = script.edges[0].no_input_ms + 8 * script.one_way_ms() + 50;
+    let failover = script.suspects_ms() + 8 * script.one_way_ms() + 50;
     script.must(Rule::Failover { ms: failover });
     script.must(Rule::Gap { ms: script.part_gap_ms() + failover });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError);

@@ -32,8 +32,8 @@ fn write(draw: &mut Draw) -> Script {
     script.viewer("edge", 5_000);
     let host = "source of edge".to_owned();
     let (silence, lost) = match draw.number(0..=2) {
-        0 => (script.edges[0].no_input_ms, Act::Pause { host }),
-        1 => (script.edges[0].no_input_ms, Act::Crash { host, how: Crash::Silent }),
+        0 => (script.suspects_ms(), Act::Pause { host }),
+        1 => (script.suspects_ms(), Act::Crash { host, how: Crash::Silent }),
         _ => (0, Act::Crash { host, how: draw.pick(&[Crash::Fin, Crash::Reset]) }),
     };
     script.at(draw.number(12_000..=18_000), lost);
