@@ -37,6 +37,16 @@ pub enum Severity {
 /// Something happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// The server is to go: it takes nothing new.
+    DrainStarted {
+        /// How long it serves those who cannot go elsewhere.
+        within: Duration,
+    },
+    /// The server goes.
+    DrainEnded {
+        /// Why now.
+        why: &'static str,
+    },
     /// A peer broke its protocol, or one of our bounds; its connection was closed.
     PeerMisbehaved {
         /// The connection.
@@ -285,7 +295,9 @@ impl Event {
             | Event::StreamDisowned { .. }
             | Event::StreamShared { doubt: Some(_), .. }
             | Event::StreamWarning { .. } => Severity::Warn,
-            Event::PublishStarted { .. }
+            Event::DrainStarted { .. }
+            | Event::DrainEnded { .. }
+            | Event::PublishStarted { .. }
             | Event::PublishEnded { .. }
             | Event::PullDialled { .. }
             | Event::PullPlaying { .. }

@@ -159,6 +159,9 @@ pub enum Input {
 /// What an operator can ask of a running node.
 #[derive(Clone, Debug)]
 pub enum Command {
+    /// Go when nobody needs this server any more, or when the configured time is over: take nothing new, send away who
+    /// can go elsewhere, serve who cannot. The end is [`Output::Done`].
+    Drain,
     /// Stop: close every session in order and answer every waiting request.
     Shutdown,
 }
@@ -173,6 +176,9 @@ pub enum Output {
         /// How.
         how: Close,
     },
+    /// After a [`Command::Drain`]: every session is ended and every request answered. Accept nothing more, send what is
+    /// queued, and end.
+    Done,
     /// Something that operators, metrics and the simulator's checkers want to know.
     Event(Event),
     /// Make a connection. Answered by `Opened` or `Closed`; the node has its own deadline for it.

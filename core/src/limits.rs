@@ -255,6 +255,13 @@ pub const STARTING_PULLS_MAX: usize = 1_000;
 /// come back and play it, however short `UnusedStreamDeletionTimeout` is.
 pub const UNUSED_MIN: Duration = Duration::from_secs(2);
 
+/// How long a server that drains waits for edges that it has sent away to come back, because nobody else has what they
+/// play: an edge finds that out in the time of an attempt that nobody answers, and a few more.
+pub const DRAIN_RETURN: Duration = Duration::from_secs(3);
+
+/// How often a server that drains looks whether anybody needs it.
+pub const DRAIN_LOOK: Duration = Duration::from_millis(250);
+
 /// DESCRIBE requests that wait for one stream to start.
 pub const HELD_DESCRIBES_MAX: usize = 1_000;
 

@@ -62,7 +62,7 @@ fn ask(host: &str, path: &str) -> Result<Endpoint, u16> {
             Output::Open { to, .. } => return Ok(to),
             Output::Registry { .. } => {}
             Output::Respond { response, .. } => return Err(response.status().as_u16()),
-            Output::Close { .. } | Output::Event(_) | Output::Write { .. } => {}
+            Output::Close { .. } | Output::Done | Output::Event(_) | Output::Write { .. } => {}
         }
     }
     panic!("the edge neither dials nor answers");

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use headwater_core::config::{
-    Application, Config, Hls, HostPattern, Listeners, LlHls, Providers, Publishers, RtmpProvider,
-    TimestampMode, VirtualHost,
+    Application, Config, Hls, HostPattern, LlHls, Providers, Publishers, RtmpProvider, TimestampMode,
+    VirtualHost,
 };
 use headwater_core::event::Event;
 use headwater_core::io::{Body, ConnId, Input, Machine, Output, RequestId, Service};
@@ -40,7 +40,7 @@ fn config() -> Config {
         applications: vec![app],
         template: None,
     };
-    Config { name: "origin".to_owned(), listeners: Listeners::default(), api: None, vhosts: vec![vhost] }
+    Config { name: "origin".to_owned(), vhosts: vec![vhost], ..Config::default() }
 }
 
 fn at(ms: u64) -> Now {
@@ -84,7 +84,7 @@ impl Stage {
                     }
                     Output::Registry { .. } => {}
                     Output::Respond { response, .. } => self.answers.push_back(response),
-                    Output::Close { .. } | Output::Event(_) | Output::Open { .. } => {}
+                    Output::Close { .. } | Output::Done | Output::Event(_) | Output::Open { .. } => {}
                 }
             }
             if quiet {

@@ -64,7 +64,7 @@ pub fn supports(script: &Script) -> Result<(), Unsupported> {
         Act::Crash { how: Crash::Silent, .. } => Some("it cannot take a process's power"),
         // Whether the kernel closes or resets depends on what the dead process had not read.
         Act::Crash { .. } | Act::Restart { .. } => None,
-        Act::Stop { host } | Act::Pause { host } | Act::Resume { host } => {
+        Act::Drain { host } | Act::Stop { host } | Act::Pause { host } | Act::Resume { host } => {
             is_encoder(host).then_some("encoders are no processes")
         }
         act if is_mishap(act) => None,
@@ -313,6 +313,7 @@ impl Stage for Machine {
                 server.process = self.place.serve(host, &server.config, &server.variables)?;
             }
             Act::Resume { .. } => self.server(host)?.process.resume()?,
+            Act::Drain { .. } => self.server(host)?.process.ask_to_go()?,
             Act::Stop { .. } => self.server(host)?.process.ask_to_end()?,
             _ => {}
         }

@@ -188,6 +188,7 @@ impl Outcome {
             | Rule::Fresh { .. }
             | Rule::Dated { .. }
             | Rule::Found { .. }
+            | Rule::Gone { .. }
             | Rule::LetGo { .. }
             | Rule::PlaysFrom { .. }
             | Rule::NumbersGoOn

@@ -51,6 +51,7 @@ pub fn supports(script: &Script) -> Result<(), Unsupported> {
     Unsupported::look(ENGINE, script, |act| match act {
         Act::Crash { how: Crash::Fin | Crash::Silent, .. }
         | Act::Restart { .. }
+        | Act::Drain { .. }
         | Act::Stop { .. }
         | Act::Hold { .. }
         | Act::Heal { .. } => None,
@@ -262,10 +263,11 @@ impl Stage for Hosts {
             (Act::Crash { how: Crash::Silent, .. }, [host]) => self.darken(host),
             (Act::Crash { .. }, [host]) => self.boot(host, true)?,
             (Act::Restart { .. }, [host]) => self.boot(host, false)?,
-            (Act::Stop { .. }, [host]) => {
+            (Act::Drain { .. } | Act::Stop { .. }, [host]) => {
+                let order = if let Act::Drain { .. } = act { Control::Drain } else { Control::Shutdown };
                 if let Some(orders) = &*self.program(host)?.orders.borrow() {
                     // Fails only if it has ended.
-                    let _ = orders.try_send(Control::Shutdown);
+                    let _ = orders.try_send(order);
                 }
             }
             (Act::Hold { .. }, [a, b]) => self.sim.hold(a.as_str(), b.as_str()),

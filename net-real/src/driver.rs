@@ -107,6 +107,9 @@ impl<L> From<(Service, L)> for Listening<L> {
 /// What can be asked of a driver while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
+    /// Tell the machine to go when nobody needs it any more. Everything is accepted until it says that it is done; then
+    /// as with [`Control::Shutdown`].
+    Drain,
     /// Accept nothing more, tell the machine to stop, and end when everything is sent, or after [`Limits::drain`].
     Shutdown,
     /// End at once.
@@ -286,6 +289,7 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
             tokio::select! {
                 biased;
                 order = next_order(&mut ends.control) => match order {
+                    Some(Control::Drain) => self.drain(),
                     Some(Control::Shutdown) => self.shut_down(),
                     Some(Control::Stop) => return Ended::Stopped,
                     None => ends.control = None,
@@ -337,13 +341,23 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
         due.into_iter().chain(self.cut_at).min()
     }
 
+    fn drain(&mut self) {
+        let now = self.clock.now();
+        self.tell(now, Input::Command(Command::Drain));
+    }
+
+    /// Takes nothing more in; ends when everything is sent.
+    fn wind_up(&mut self) {
+        self.cut_at = Some(Instant::now() + self.limits.drain);
+        self.accepting.clear();
+        self.phase.send_replace(Phase::Draining);
+    }
+
     fn shut_down(&mut self) {
         if self.cut_at.is_some() {
             return;
         }
-        self.cut_at = Some(Instant::now() + self.limits.drain);
-        self.accepting.clear();
-        self.phase.send_replace(Phase::Draining);
+        self.wind_up();
         let now = self.clock.now();
         self.tell(now, Input::Command(Command::Shutdown));
     }
@@ -490,6 +504,7 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
     fn act(&mut self, now: Now, output: Output) {
         match output {
             Output::Close { conn, how } => self.close(conn, how),
+            Output::Done => self.wind_up(),
             Output::Event(event) => (self.events)(now, event),
             Output::Open { conn, to } => self.open(conn, to),
             Output::Registry { ask, store, command } => self.consult(ask, store, command),

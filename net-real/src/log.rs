@@ -71,6 +71,11 @@ pub fn event(_: Now, event: &Event) {
         };
     }
     match event {
+        Event::DrainEnded { why } => write!("drain_ended", why),
+        Event::DrainStarted { within } => {
+            let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+            write!("drain_started", within_ms)
+        }
         Event::ConnectionLost { conn, reason, .. } => {
             write!("connection_lost", conn = conn.0, reason = reason_name(*reason))
         }

@@ -103,8 +103,8 @@ pub fn bindings(listeners: &Listeners) -> Result<Vec<Binding>, ServeError> {
     Ok(bindings)
 }
 
-/// Runs a server until a signal ends it. The first SIGTERM or SIGINT asks for an orderly end, a second one for an end
-/// at once. Everything runs on the calling thread.
+/// Runs a server until a signal ends it. SIGTERM asks it to go when nobody needs it any more, SIGINT to end in order, and
+/// each further one for the next harder end. Everything runs on the calling thread.
 pub fn serve(config: Config, limits: Limits) -> Result<Ended, ServeError> {
     let bindings = bindings(&config.listeners)?;
     // Other threads only resolve names.
@@ -245,16 +245,23 @@ fn look_after(doors: [Option<Certificates>; 2]) -> io::Result<()> {
 }
 
 async fn obey_signals(mut terminate: Signal, mut interrupt: Signal, control: mpsc::Sender<Control>) {
-    for order in [Control::Shutdown, Control::Stop] {
-        let name = tokio::select! {
+    let mut last = None;
+    while last != Some(Control::Stop) {
+        let (signal, first) = tokio::select! {
             biased;
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => ("SIGTERM", Control::Drain),
+            _ = interrupt.recv() => ("SIGINT", Control::Shutdown),
         };
-        info!(target: "headwater", event = "stopping", signal = name, at_once = order == Control::Stop);
+        let order = match last {
+            None => first,
+            Some(Control::Drain) => Control::Shutdown,
+            Some(Control::Shutdown | Control::Stop) => Control::Stop,
+        };
+        info!(target: "headwater", event = "stopping", signal, how = ?order);
         if control.send(order).await.is_err() {
             return;
         }
+        last = Some(order);
     }
     // The driver takes the end of its orders for the end of nothing; but there are no more to come.
     std::future::pending::<()>().await;
@@ -342,8 +349,7 @@ mod tests {
         let config = Config {
             name: "test".to_owned(),
             listeners: listeners(&["127.0.0.1"], [None, Some(at.port()), None]),
-            api: None,
-            vhosts: Vec::new(),
+            ..Config::default()
         };
         let error = serve(config, Limits::default()).unwrap_err();
         let text = error.to_string();

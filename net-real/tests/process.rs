@@ -53,10 +53,7 @@ fn a_server() {
     let listeners =
         Listeners { addresses: vec!["127.0.0.1".to_owned()], ovt: port.parse().ok(), ..Listeners::default() };
     log::init(Format::Json, None).unwrap();
-    let served = serve(
-        Config { name: "test".to_owned(), listeners, api: None, vhosts: Vec::new() },
-        Limits::default(),
-    );
+    let served = serve(Config { name: "test".to_owned(), listeners, ..Config::default() }, Limits::default());
     served.unwrap();
 }
 

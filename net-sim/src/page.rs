@@ -591,6 +591,8 @@ fn event_words(event: &Event) -> (String, String) {
     let debug = format!("{event:?}");
     let end = debug.find(|c: char| !c.is_alphanumeric()).unwrap_or(debug.len());
     let detail = match event {
+        Event::DrainEnded { why } => (*why).to_owned(),
+        Event::DrainStarted { within } => format!("within {}", milliseconds(micros(*within))),
         Event::PeerMisbehaved { conn, what } => format!("connection {}: {what}", conn.0),
         Event::PublishRefused { conn, why } => format!("connection {}: {why}", conn.0),
         Event::PublishStarted { key, conn }

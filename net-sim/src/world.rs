@@ -529,10 +529,24 @@ impl World {
             return;
         }
         let life = self.hosts[host.index()].life;
+        self.wind_up(host);
+        self.signal(host, life, Signal::Asked(Command::Shutdown));
+    }
+
+    /// The program takes nothing more in, and is ended when it has sent what is queued.
+    fn wind_up(&mut self, host: HostId) {
+        let life = self.hosts[host.index()].life;
         self.hosts[host.index()].stopping = true;
         self.record_condition(host);
         self.schedule(self.now + SHUTDOWN_GRACE, Happening::ShutdownOver { host, life });
-        self.signal(host, life, Signal::Asked(Command::Shutdown));
+    }
+
+    /// Asks the program of `host` to go when nobody needs it (SIGTERM). It accepts until it says that it is done; then it is
+    /// ended as by [`World::shutdown`].
+    pub fn ask_to_go(&mut self, host: HostId) {
+        self.note(host, What::Fault("drain".to_owned()));
+        let life = self.hosts[host.index()].life;
+        self.signal(host, life, Signal::Asked(Command::Drain));
     }
 
     /// Stops the program of `host` (SIGSTOP). Its kernel goes on: it accepts and acknowledges until its buffers
@@ -791,6 +805,7 @@ impl World {
                     self.tcp_close(no, side, how);
                 }
             }
+            Output::Done => self.wind_up(id),
             Output::Event(event) => {
                 if matches!(event, Event::PartReady { .. }) {
                     if let Some(parts) = &mut self.parts {

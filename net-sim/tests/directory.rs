@@ -6,9 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_core::config::{
-    Config, Listeners, OriginMapStore, RedisServer, RedisServers, StorePlace, VirtualHost,
-};
+use headwater_core::config::{Config, OriginMapStore, RedisServer, RedisServers, StorePlace, VirtualHost};
 use headwater_core::event::{Event, Joined, StreamKey};
 use headwater_core::io::{AskId, ConnId, Endpoint, Input, Machine, Output, StoreId};
 use headwater_core::origin_map::PullProperties;
@@ -320,7 +318,7 @@ fn config() -> Config {
         applications: Vec::new(),
         template: None,
     };
-    Config { name: "node".to_owned(), api: None, listeners: Listeners::default(), vhosts: vec![vhost] }
+    Config { name: "node".to_owned(), vhosts: vec![vhost], ..Config::default() }
 }
 
 /// A store and two origins, to which something happens.

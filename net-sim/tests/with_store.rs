@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use headwater_core::config::{
-    Config, Listeners, OriginMapStore, RedisServer, RedisServers, Secret, StorePlace, VirtualHost,
+    Config, OriginMapStore, RedisServer, RedisServers, Secret, StorePlace, VirtualHost,
 };
 use headwater_core::io::{AskId, Endpoint, Input, Machine, Output, StoreId};
 use headwater_core::origin_map::PullProperties;
@@ -71,7 +71,7 @@ fn config(password: Option<&str>, database: u32) -> Config {
         applications: Vec::new(),
         template: None,
     };
-    Config { name: "node".to_owned(), listeners: Listeners::default(), api: None, vhosts: vec![vhost] }
+    Config { name: "node".to_owned(), vhosts: vec![vhost], ..Config::default() }
 }
 
 struct Stage {

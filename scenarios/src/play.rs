@@ -261,7 +261,7 @@ impl Play<'_> {
             return self.world.dns(name, host);
         }
         match act {
-            Act::Stop { host } => drop(self.stopped.insert(host.clone())),
+            Act::Drain { host } | Act::Stop { host } => drop(self.stopped.insert(host.clone())),
             Act::Crash { host, .. } | Act::Restart { host } => drop(self.stopped.remove(host)),
             _ => {}
         }
@@ -278,6 +278,7 @@ impl Play<'_> {
             }
             (Act::Crash { how, .. }, &[host]) => world.crash(host, crash(*how)),
             (Act::Restart { .. }, &[host]) => world.restart(host),
+            (Act::Drain { .. }, &[host]) => world.ask_to_go(host),
             (Act::Stop { .. }, &[host]) => world.shutdown(host),
             (Act::Pause { .. }, &[host]) => world.pause(host),
             (Act::Resume { .. }, &[host]) => world.resume(host),

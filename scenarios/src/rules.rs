@@ -48,6 +48,15 @@ pub enum Rule {
         /// The longest time without media.
         ms: u64,
     },
+    /// A server that was asked to go is gone by this moment, until it is started anew.
+    Gone {
+        /// The server.
+        host: String,
+        /// In milliseconds from the beginning.
+        by_ms: u64,
+        /// When it is started anew at the earliest.
+        until_ms: u64,
+    },
     /// An edge never changes its source.
     NoFailover,
     /// A stream's first part is at a viewer this long after it came.
@@ -154,6 +163,7 @@ impl Rule {
             self,
             Rule::NoFailover
                 | Rule::Attempts { .. }
+                | Rule::Gone { .. }
                 | Rule::Dials { .. }
                 | Rule::LetGo { .. }
                 | Rule::Reload { .. }
@@ -172,6 +182,9 @@ impl Rule {
             Rule::EveryFrameOnce => Box::new(EveryFrameOnce::default()),
             Rule::NoFatalError => Box::new(NoFatalError),
             Rule::Failover { ms: bound } => Box::new(FailoverWithin { bound: ms(bound), place: 0 }),
+            Rule::Gone { ref host, by_ms, until_ms } => {
+                Box::new(Gone { host: host.clone(), span: Time::ZERO + ms(by_ms)..Time::ZERO + ms(until_ms) })
+            }
             Rule::NoFailover => Box::new(NoFailover::default()),
             Rule::FirstPart { ms: bound } => {
                 Box::new(FirstPartWithin { bound: ms(bound), came: BTreeMap::new() })
@@ -247,6 +260,27 @@ impl Checker for Attempts {
             }
         }
         Ok(())
+    }
+}
+
+/// A server that nobody needs does not stay.
+struct Gone {
+    host: String,
+    span: Range<Time>,
+}
+
+impl Checker for Gone {
+    fn rule(&self) -> &'static str {
+        "a server that was asked to go goes"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        let now = world.now();
+        let here = world.hosts().find(|host| world.name(*host) == self.host && world.is_running(*host));
+        match here.filter(|_| self.span.contains(&now)) {
+            Some(host) => Err((now, host, "it is still there".to_owned())),
+            None => Ok(()),
+        }
     }
 }
 

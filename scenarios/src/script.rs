@@ -271,7 +271,12 @@ pub enum Act {
         /// Whose.
         host: String,
     },
-    /// The process is asked to end (SIGTERM).
+    /// The process is asked to go when nobody needs it (SIGTERM).
+    Drain {
+        /// Whose.
+        host: String,
+    },
+    /// The process is asked to end in order (SIGINT).
     Stop {
         /// Whose.
         host: String,
@@ -612,6 +617,7 @@ impl Act {
         match self {
             Act::Crash { host, .. }
             | Act::Restart { host }
+            | Act::Drain { host }
             | Act::Stop { host }
             | Act::Pause { host }
             | Act::Resume { host }

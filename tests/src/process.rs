@@ -63,13 +63,13 @@ impl Process {
         self.signal(Signal::SIGCONT)
     }
 
-    /// Asks it to end (SIGTERM) and waits until it has.
+    /// Asks it to go (SIGTERM) and waits until it has.
     ///
     /// # Errors
     ///
     /// If it has ended, or does not end within `patience`.
     pub fn terminate(&mut self, patience: Duration) -> Result<ExitStatus> {
-        self.ask_to_end()?;
+        self.ask_to_go()?;
         self.wait(patience)
     }
 
@@ -82,13 +82,22 @@ impl Process {
         self.signal(Signal::SIGHUP)
     }
 
-    /// Asks it to end (SIGTERM) and does not wait.
+    /// Asks it to go when nobody needs it (SIGTERM) and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// If it has ended.
+    pub fn ask_to_go(&mut self) -> Result<()> {
+        self.signal(Signal::SIGTERM)
+    }
+
+    /// Asks it to end (SIGINT) and does not wait.
     ///
     /// # Errors
     ///
     /// If it has ended.
     pub fn ask_to_end(&mut self) -> Result<()> {
-        self.signal(Signal::SIGTERM)
+        self.signal(Signal::SIGINT)
     }
 
     /// Waits until it ends by itself.

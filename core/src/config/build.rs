@@ -41,8 +41,15 @@ pub(super) fn config(server: &Node, report: &mut Report) -> Config {
         name: server.text("Name").unwrap_or_default().to_string(),
         listeners: listeners(server, report),
         api: api(server, report),
+        drain: drain(server),
         vhosts,
     }
+}
+
+fn drain(server: &Node) -> Duration {
+    let default = Config::default().drain;
+    let millis = i64::try_from(default.as_millis()).unwrap_or(i64::MAX);
+    u64::try_from(server.int("DrainTimeout", millis)).map_or(default, Duration::from_millis)
 }
 
 /// `Modules/LLHLS/Enable`, which is true unless it is written.

@@ -20,8 +20,23 @@ pub struct Config {
     pub listeners: Listeners,
     /// `Managers/API`.
     pub api: Option<Api>,
+    /// `DrainTimeout`: how long a server that is asked to go serves those who cannot go elsewhere.
+    pub drain: Duration,
     /// Virtual hosts, in the order in which their patterns are tried.
     pub vhosts: Vec<VirtualHost>,
+}
+
+impl Default for Config {
+    /// A server that listens nowhere.
+    fn default() -> Self {
+        Config {
+            name: String::new(),
+            listeners: Listeners::default(),
+            api: None,
+            drain: Duration::from_secs(20),
+            vhosts: Vec::new(),
+        }
+    }
 }
 
 impl Config {
@@ -468,7 +483,7 @@ mod tests {
             vhost("local", &["::1", "127.*"]),
             vhost("rest", &["*.example.com"]),
         ];
-        let config = Config { name: String::new(), listeners: Listeners::default(), api: None, vhosts };
+        let config = Config { vhosts, ..Config::default() };
         for (host, expected) in [
             ("live.example.com", Some("live")),
             ("LIVE.example.com:3333", Some("live")),

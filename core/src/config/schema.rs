@@ -227,6 +227,7 @@ pub(super) static SERVER: Spec = item(
         word("IP").some(),
         text("StunServer").idle(STUN),
         flag("PrivacyProtection").idle_unless("false", PRIVACY),
+        millis("DrainTimeout", 0),
         item(
             "Bind",
             &[

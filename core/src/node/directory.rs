@@ -116,6 +116,14 @@ impl Node {
         self.directory_settle(now, store);
     }
 
+    /// This server will go: whoever waits for one of its streams gets it now.
+    pub(super) fn hand_over_streams(&mut self, now: Now, store: StoreId) {
+        if let Some(directory) = self.directories.get_mut(&store) {
+            directory.announcer.hand_over(now);
+        }
+        self.directory_settle(now, store);
+    }
+
     /// A stream's time zero is to be agreed on, at `asks` if nobody has it elsewhere, or it is `placed`, or it has none that
     /// others could know.
     pub(super) fn keep_time_zero(&mut self, now: Now, id: StreamId, asks: Option<i64>, placed: Option<i64>) {

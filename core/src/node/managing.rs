@@ -18,12 +18,15 @@ use crate::time::Now;
 use crate::url::Url;
 
 use super::Node;
+use super::draining::Life;
 use super::stream::Source;
 
 /// What `/readyz` says.
 #[derive(Debug, Serialize)]
 struct Readiness {
     ready: bool,
+    /// Why it is not.
+    why_not: Option<&'static str>,
     /// What does not work as it should, and what that means.
     degraded: Vec<String>,
 }
@@ -99,14 +102,15 @@ impl Node {
         match request.uri().path() {
             "/healthz" if asks => Some(plain(StatusCode::OK, "ok\n")),
             "/readyz" if asks => {
-                let status = if self.closing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-                Some(json(status, &self.readiness()))
+                let readiness = self.readiness();
+                let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                Some(json(status, &readiness))
             }
             _ => None,
         }
     }
 
-    fn manage(&self, now: Now, request: &http::Request<()>) -> Response<Body> {
+    fn manage(&mut self, now: Now, request: &http::Request<()>) -> Response<Body> {
         if let Some(health) = self.health(request) {
             return health;
         }
@@ -121,10 +125,15 @@ impl Node {
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"API\""));
             return response;
         }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let path = request.uri().path();
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        if path == "/api/v1/drain" {
+            return self.asked_to_drain(now, request.method() == Method::POST);
+        }
+        if !reads {
             return problem(StatusCode::METHOD_NOT_ALLOWED, "this can only be read: use GET");
         }
-        match request.uri().path() {
+        match path {
             "/api/v1/routes" => json(StatusCode::OK, &self.known_routes()),
             "/api/v1/streams" => json(StatusCode::OK, &self.known_streams()),
             "/api/v1/why" => match asked_url(request) {
@@ -133,9 +142,18 @@ impl Node {
             },
             _ => problem(
                 StatusCode::NOT_FOUND,
-                "there are /api/v1/routes, /api/v1/streams and /api/v1/why?url=...",
+                "there are GET /api/v1/routes, /api/v1/streams and /api/v1/why?url=..., and POST /api/v1/drain",
             ),
         }
+    }
+
+    /// Anything but a POST is no wish to end a server.
+    fn asked_to_drain(&mut self, now: Now, is_post: bool) -> Response<Body> {
+        if !is_post {
+            return problem(StatusCode::METHOD_NOT_ALLOWED, "to have the server go, use POST");
+        }
+        self.drain(now);
+        json(StatusCode::ACCEPTED, &self.readiness())
     }
 
     fn readiness(&self) -> Readiness {
@@ -147,7 +165,14 @@ impl Node {
                 directory.vhost()
             )
         });
-        Readiness { ready: !self.closing, degraded: degraded.collect() }
+        let why_not = match self.life {
+            Life::Running => None,
+            Life::Draining { .. } => {
+                Some("the server drains: it serves those who watch, and takes nobody new")
+            }
+            Life::Closing => Some("the server is shutting down"),
+        };
+        Readiness { ready: why_not.is_none(), why_not, degraded: degraded.collect() }
     }
 
     fn known_streams(&self) -> Vec<KnownStream> {

@@ -7,6 +7,7 @@
 //! * [`publishing`] and [`pulling`]: where media comes from. Both end in `Node::deliver`.
 //! * [`stream`]: a stream between its source and its takers.
 //! * [`relaying`] and [`viewing`]: where media goes, over OVT and over HTTP.
+//! * [`draining`]: how the node goes.
 //! * [`directory`]: what is said to others of the streams here, and asked of those that are not.
 //!
 //! No protocol is spoken here, and nothing here assumes that this is the only node of its process.
@@ -14,6 +15,7 @@
 mod answering;
 mod census;
 mod directory;
+mod draining;
 mod journal;
 mod managing;
 mod memory;
@@ -39,6 +41,7 @@ use crate::event::{Event, StreamKey};
 use crate::io::{Close, CloseReason, Command, ConnId, Input, Machine, Output, RequestId, Service, StoreId};
 use crate::time::{Deadline, Now};
 use directory::Directory;
+use draining::Life;
 use journal::Journal;
 use memory::{Absent, Ended};
 use publishing::Publisher;
@@ -73,7 +76,7 @@ pub struct Node {
     next_conn: u64,
     next_ask: u64,
     next_session: u64,
-    closing: bool,
+    life: Life,
     out: VecDeque<Output>,
 }
 
@@ -82,6 +85,7 @@ pub struct Node {
 enum Child {
     Client(ConnId),
     Directory(StoreId),
+    Drain,
     Publisher(ConnId),
     Stream(StreamId),
 }
@@ -117,7 +121,7 @@ impl Node {
             next_conn: 0,
             next_ask: 0,
             next_session: 0,
-            closing: false,
+            life: Life::Running,
             out: VecDeque::new(),
         }
     }
@@ -163,7 +167,8 @@ impl Node {
 
     /// Ends every session in order and answers every waiting request.
     fn shut_down(&mut self, now: Now) {
-        self.closing = true;
+        self.life = Life::Closing;
+        self.timers.remove(Child::Drain);
         let streams: Vec<StreamId> = self.streams.keys().copied().collect();
         for id in streams {
             self.end_stream(now, id, "the server is shutting down");
@@ -202,9 +207,10 @@ impl Machine for Node {
     fn handle(&mut self, now: Now, input: Input) {
         self.now = now;
         match input {
-            Input::Accepted { conn, .. } if self.closing => self.close(conn, Close::Abort),
+            Input::Accepted { conn, .. } if self.life == Life::Closing => self.close(conn, Close::Abort),
             Input::Accepted { conn, service, .. } => self.accepted(now, conn, service),
             Input::Closed { conn, reason } => self.closed(now, conn, reason),
+            Input::Command(Command::Drain) => self.drain(now),
             Input::Command(Command::Shutdown) => self.shut_down(now),
             Input::Opened { conn } => self.pull_opened(now, conn),
             Input::Received { conn, bytes } => self.received(now, conn, bytes),
@@ -224,6 +230,7 @@ impl Machine for Node {
             match child {
                 Child::Client(conn) => self.client_timeout(now, conn),
                 Child::Directory(store) => self.directory_timeout(now, store),
+                Child::Drain => self.drain_timeout(now),
                 Child::Publisher(conn) => self.publisher_timeout(now, conn),
                 Child::Stream(id) => self.stream_timeout(now, id),
             }

@@ -13,6 +13,7 @@ use crate::pull::main_track;
 use crate::time::{Now, soonest};
 use crate::timeline::{Doubt, Feed, Passed, Timeline};
 
+use super::draining::Life;
 use super::stream::{Source, StreamId};
 use super::unread::Unread;
 use super::{Child, Node};
@@ -177,9 +178,14 @@ impl Node {
             .rtmp
             .clone()
             .ok_or_else(|| format!("Application '{}' has no <RTMP> provider in Server.xml.", app.name))?;
+        if self.life != Life::Running {
+            return Err(
+                "The server is about to go and takes no more streams; publish to another one.".to_owned()
+            );
+        }
         let key = StreamKey { vhost: vhost.name.clone(), app: app.name.clone(), stream };
         self.free_name(now, &key, &provider)?;
-        if self.streams.len() >= STREAMS_MAX || self.closing {
+        if self.streams.len() >= STREAMS_MAX {
             return Err("The server takes no more streams.".to_owned());
         }
         Ok((key, app, provider))

@@ -11,6 +11,7 @@ use crate::pull::{self, Over, Plan, Pull};
 use crate::time::Now;
 use crate::url::Url;
 
+use super::draining::Life;
 use super::stream::{Source, Stream, StreamId};
 use super::{Child, Node};
 
@@ -21,6 +22,8 @@ pub(super) enum Pulling {
     Started(StreamId),
     /// No rule leads anywhere, or no origin had it a moment ago.
     Absent,
+    /// The node is about to go.
+    Draining,
     /// The node has no room.
     Overloaded,
     /// Nobody can say where it is.
@@ -47,8 +50,10 @@ impl Node {
         query: Option<&str>,
         mut via: Vec<u64>,
     ) -> Pulling {
-        if self.closing {
-            return Pulling::Absent;
+        match self.life {
+            Life::Running => {}
+            Life::Draining { .. } => return Pulling::Draining,
+            Life::Closing => return Pulling::Absent,
         }
         if let Some(over) = self.absent.get(now.mono, &key) {
             return over.into();

@@ -29,7 +29,7 @@ pub(super) struct Client {
     /// Whether it has ever asked for anything.
     has_asked: bool,
     /// It said for whom it asks, so it knows what a mark is.
-    knows_marks: bool,
+    pub(super) knows_marks: bool,
     /// When a client that does not play and asks for nothing is let go.
     idle_until: Time,
 }
@@ -207,7 +207,7 @@ impl Node {
                 Pulling::Absent | Pulling::Unreachable => {
                     return self.no_such_stream(now, conn, Application::Describe, id, &key);
                 }
-                Pulling::Overloaded => return self.not_started(now, conn, id, &key),
+                Pulling::Draining | Pulling::Overloaded => return self.not_started(now, conn, id, &key),
             },
         };
         let standing = |stream: &Stream| (stream.standing(now.mono), stream.can_feed(asker));

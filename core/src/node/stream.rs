@@ -39,6 +39,8 @@ pub(super) struct Stream {
     /// Viewers that wait for a part.
     pub(super) waiting: Waiting,
     pub(super) last_used: Time,
+    /// When a viewer last asked for anything of it.
+    pub(super) last_viewed: Option<Time>,
     /// When its last packet came, or when it was made.
     last_packet: Time,
     /// When a part last became ready.
@@ -98,6 +100,7 @@ impl Stream {
             packaging: Packaging::NotYet,
             waiting: Waiting::default(),
             last_used: now.mono,
+            last_viewed: None,
             last_packet: now.mono,
             last_part: now.mono,
             last_muxed: now.mono,
@@ -134,6 +137,15 @@ impl Stream {
             Source::Publisher(_) => true,
             Source::Pull(pull) => pull.can_feed(mark),
         }
+    }
+
+    /// Whether somebody watches it, as far as that can be seen: most players ask again within a segment.
+    pub(super) fn is_watched(&self, now: Time) -> bool {
+        let publishers = &self.app.publishers;
+        let ll_hls = publishers.llhls.as_ref().map(|llhls| llhls.segment);
+        let hls = publishers.hls.as_ref().map(|hls| hls.segment);
+        let pause = 2 * ll_hls.max(hls).unwrap_or_default();
+        self.waiting.len() > 0 || self.last_viewed.is_some_and(|at| now.since(at) < pause)
     }
 
     /// Whether anybody plays it or waits for it.

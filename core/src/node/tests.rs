@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Api, Application, Hls, Listeners, LlHls, OriginMapStore, OvtProvider, Providers, Publishers, RedisServer,
+    Api, Application, Hls, LlHls, OriginMapStore, OvtProvider, Providers, Publishers, RedisServer,
     RedisServers, RtmpProvider, Secret, StorePlace, TimestampMode, VirtualHost,
 };
 use crate::io::{AskId, Endpoint, StoreId};
@@ -21,6 +21,8 @@ use crate::testing::{Manner, Origin, at, frame, stream, video};
 use crate::wire::flv::{Tag, TagKind, tags};
 use crate::wire::ovt::{Client as OvtClient, ClientEvent};
 use crate::wire::rtmp::{Publisher as RtmpPublisher, PublisherAction};
+
+mod draining;
 
 const URL: &str = "ovt://edge:9000/app/stream";
 
@@ -62,7 +64,7 @@ fn config(applications: Vec<Application>, origins: Vec<OriginRule>) -> Config {
         applications,
         template: None,
     };
-    Config { name: "edge".to_owned(), listeners: Listeners::default(), api: None, vhosts: vec![vhost] }
+    Config { name: "edge".to_owned(), vhosts: vec![vhost], ..Config::default() }
 }
 
 /// An edge that pulls everything of `app` from `a`, then from `b`.
@@ -91,6 +93,8 @@ struct Bench {
     events: Vec<Event>,
     /// What directories were asked.
     commands: Vec<(AskId, StoreId, StoreCommand)>,
+    /// How often it said that it is done.
+    done: usize,
 }
 
 impl Bench {
@@ -108,6 +112,7 @@ impl Bench {
             headers: BTreeMap::new(),
             events: Vec::new(),
             commands: Vec::new(),
+            done: 0,
         }
     }
 
@@ -120,6 +125,7 @@ impl Bench {
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Close { conn, how } => self.closed.push((conn, how)),
+                Output::Done => self.done += 1,
                 Output::Event(event) => self.events.push(event),
                 Output::Open { conn, to } => self.opened.push((conn, to)),
                 Output::Registry { ask, store, command } => self.commands.push((ask, store, command)),
@@ -1359,9 +1365,14 @@ fn with_api(mut config: Config) -> Config {
 impl Bench {
     /// Asks the API, with this token; the status, and the answer as text.
     fn manage(&mut self, path: &str, token: Option<&str>) -> (u16, String) {
+        self.manage_by(http::Method::GET, path, token)
+    }
+
+    /// The same with another method.
+    fn manage_by(&mut self, method: http::Method, path: &str, token: Option<&str>) -> (u16, String) {
         self.asked += 1;
         let id = RequestId(self.asked);
-        let mut request = http::Request::get(path).header("host", "edge");
+        let mut request = http::Request::builder().method(method).uri(path).header("host", "edge");
         if let Some(token) = token {
             request = request.header("authorization", format!("Basic {}", BASE64_STANDARD.encode(token)));
         }

@@ -19,6 +19,7 @@ use crate::pull::Over;
 use crate::time::{Now, Time};
 
 use super::answering::{self, Policy, Terms};
+use super::draining::Life;
 use super::pulling::Pulling;
 use super::stream::{Packaging, Stream, StreamId};
 use super::waiting::Waiting;
@@ -36,6 +37,8 @@ pub(super) struct Asked {
 /// Why a viewer gets no media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
+    /// The node is about to go, and takes no new viewers.
+    Draining,
     /// The stream has stopped moving, or did not start in time.
     Frozen,
     /// A URL without the session that its playlist gave it.
@@ -70,7 +73,7 @@ impl Node {
             Method::OPTIONS => return self.respond(id, answering::preflight(request, cross)),
             _ => return self.respond(id, answering::not_allowed()),
         }
-        if self.closing {
+        if self.life == Life::Closing {
             return self.refuse(id, cross, &terms, Failure::Stopping);
         }
         let wanted = match parsed {
@@ -80,6 +83,9 @@ impl Node {
                 return self.respond(id, response);
             }
         };
+        if self.is_draining() && wanted.is_master() {
+            return self.refuse(id, cross, &terms, Failure::Draining);
+        }
         let session = match is_origin_mode(&publishers, &wanted) {
             true => None,
             false if wanted.is_master() => Some(self.new_session()),
@@ -130,7 +136,7 @@ impl Node {
 
     /// The stream is over: whoever waits for it learns that.
     pub(super) fn refuse_viewers(&mut self, stream: &mut Stream) {
-        let failure = if self.closing { Failure::Stopping } else { Failure::NotFound };
+        let failure = if self.life == Life::Closing { Failure::Stopping } else { Failure::NotFound };
         self.refuse_all(core::mem::take(&mut stream.waiting), &stream.app.publishers, failure);
     }
 
@@ -200,6 +206,7 @@ impl Node {
             true => match self.start_pull(now, key, query, Vec::new()) {
                 Pulling::Started(id) => return self.answer(now, request, id, asked, None),
                 Pulling::Absent => Failure::NotFound,
+                Pulling::Draining => Failure::Draining,
                 Pulling::Overloaded => Failure::Overloaded,
                 Pulling::Unreachable => Failure::Unreachable,
             },
@@ -212,6 +219,7 @@ impl Node {
     fn answer(&mut self, now: Now, request: RequestId, id: StreamId, asked: Asked, until: Option<Time>) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.last_used = now.mono;
+        stream.last_viewed = Some(now.mono);
         let frozen = stream.is_frozen(now.mono, &asked.wanted);
         let cross = || cross_domains(&stream.app.publishers, &asked.wanted).clone();
         let answer = match &mut stream.packaging {
@@ -274,6 +282,10 @@ impl Node {
 
     fn refuse(&mut self, id: RequestId, cross: &CrossDomains, terms: &Terms, failure: Failure) {
         let (status, why) = match failure {
+            Failure::Draining => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server is about to go: another one takes new viewers.\n",
+            ),
             Failure::Frozen => (StatusCode::SERVICE_UNAVAILABLE, "The stream is not moving.\n"),
             Failure::NoSession => {
                 (StatusCode::UNAUTHORIZED, "Begin with the master playlist: it gives a session.\n")

@@ -203,6 +203,21 @@ impl Announcer {
         self.settle(now);
     }
 
+    /// This origin will go: streams for which another origin waits become the other's at once. What nobody waits for
+    /// stays this origin's.
+    pub fn hand_over(&mut self, now: Now) {
+        let Lease::Held { id, .. } = self.lease else { return };
+        let owned = self.streams.iter().filter(|(_, stream)| stream.standing == Standing::Owner);
+        let owned: Vec<(Name, String)> =
+            owned.map(|(name, stream)| (name.clone(), stream.url.clone())).collect();
+        for (name, url) in owned {
+            // Given up first, then asked for again: that is the end of the line.
+            self.leaving.insert((id, name.clone()), url);
+            self.claim_at(now.mono, name);
+        }
+        self.settle(now);
+    }
+
     /// The store answered the last [`Output::Ask`], or did not.
     pub fn answered(&mut self, now: Now, answer: Result<Answer, Failure>) {
         let Some((command, change)) = self.line.answered(now, &answer) else { return };

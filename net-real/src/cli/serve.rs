@@ -12,7 +12,7 @@ use tracing::warn;
 use super::config::load;
 use super::{FAILURE, USAGE};
 
-/// Run a server until SIGTERM or SIGINT.
+/// Run a server until SIGTERM (it goes when nobody needs it) or SIGINT (it ends at once, in order).
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The configuration file.

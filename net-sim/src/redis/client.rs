@@ -55,6 +55,10 @@ impl<M: Machine> WithStore<M> {
                             self.clients.get_mut(&store).expect("a node asks directories that it has");
                         client.ask(now.mono, ask, command);
                     }
+                    Output::Done => {
+                        self.stopping = true;
+                        self.outbox.push_back(Output::Done);
+                    }
                     output => self.outbox.push_back(output),
                 }
             }

@@ -7,6 +7,8 @@ mod absent_stream;
 mod clock_steps;
 mod crowd;
 mod dns;
+mod drain_edge;
+mod drain_origin;
 mod edge_chain;
 mod edge_partition;
 mod edge_pull;
@@ -68,6 +70,8 @@ pub const ALL: &[Scenario] = &[
     origin_mute::SCENARIO,
     suspicion::SCENARIO,
     origin_restart::SCENARIO,
+    drain_origin::SCENARIO,
+    drain_edge::SCENARIO,
     origin_flap::SCENARIO,
     origins_all::SCENARIO,
     origins_gone::SCENARIO,
@@ -101,6 +105,7 @@ pub const ALL: &[Scenario] = &[
     redundancy::long::DAY,
     registry::standby::SCENARIO,
     registry::hand_over::SCENARIO,
+    registry::drain::SCENARIO,
     registry::owner_paused::SCENARIO,
     registry::cut_off::SCENARIO,
     registry::emptied::SCENARIO,

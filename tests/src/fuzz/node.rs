@@ -421,7 +421,10 @@ impl World {
     fn rare(&mut self, script: &mut Script) {
         let stranger = ConnId(script.number().unsigned_abs() | 1 << 40);
         match script.below(8) {
-            0 => self.input(Input::Command(Command::Shutdown)),
+            0 => {
+                let command = script.pick(&[Command::Drain, Command::Shutdown]).clone();
+                self.input(Input::Command(command));
+            }
             1 => self.now.wall = self.now.wall.plus_micros(script.number()),
             2 => self.input(Input::Closed { conn: stranger, reason: CloseReason::Reset }),
             3 => self.input(Input::Opened { conn: stranger }),
@@ -451,6 +454,9 @@ impl World {
             match output {
                 Output::Close { conn, .. } => {
                     assert!(self.conns.remove(&conn).is_some(), "{conn:?} is closed and was not there");
+                }
+                Output::Done => {
+                    assert!(self.conns.is_empty() && self.waiting.is_empty(), "done, and all is ended")
                 }
                 Output::Event(event) => match event {
                     Event::PublishStarted { .. } => self.marks.published += 1,

@@ -6,6 +6,7 @@ use crate::script::{Act, Link, STORE, Script};
 
 pub mod clocks;
 pub mod cut_off;
+pub mod drain;
 pub mod emptied;
 pub mod hand_over;
 pub mod late_release;
