@@ -37,6 +37,13 @@ pub enum Severity {
 /// Something happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// The server has another configuration.
+    Configured {
+        /// What of it wants a restart, and what to do.
+        stays: Vec<String>,
+    },
+    /// Somebody who may wants the configuration to be read again.
+    ConfigurationAsked,
     /// The server is to go: it takes nothing new.
     DrainStarted {
         /// How long it serves those who cannot go elsewhere.
@@ -295,7 +302,10 @@ impl Event {
             | Event::StreamDisowned { .. }
             | Event::StreamShared { doubt: Some(_), .. }
             | Event::StreamWarning { .. } => Severity::Warn,
-            Event::DrainStarted { .. }
+            Event::Configured { stays } if !stays.is_empty() => Severity::Warn,
+            Event::Configured { .. }
+            | Event::ConfigurationAsked
+            | Event::DrainStarted { .. }
             | Event::DrainEnded { .. }
             | Event::PublishStarted { .. }
             | Event::PublishEnded { .. }

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::census::Census;
+use crate::config::Config;
 use crate::event::Event;
 use crate::registry;
 use crate::time::{Deadline, Now};
@@ -159,6 +160,8 @@ pub enum Input {
 /// What an operator can ask of a running node.
 #[derive(Clone, Debug)]
 pub enum Command {
+    /// Be configured like this from now on. What runs already runs on as it began.
+    Configure(Box<Config>),
     /// Go when nobody needs this server any more, or when the configured time is over: take nothing new, send away who
     /// can go elsewhere, serve who cannot. The end is [`Output::Done`].
     Drain,

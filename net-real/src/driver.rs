@@ -25,6 +25,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_core::config::Config;
 use headwater_core::event::Event;
 use headwater_core::io::{
     AskId, Body, Close, CloseReason, Command, ConnId, Endpoint, Input, Machine, Output, RequestId, Service,
@@ -105,8 +106,10 @@ impl<L> From<(Service, L)> for Listening<L> {
 }
 
 /// What can be asked of a driver while it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Control {
+    /// Configure the machine anew.
+    Configure(Box<Config>),
     /// Tell the machine to go when nobody needs it any more. Everything is accepted until it says that it is done; then
     /// as with [`Control::Shutdown`].
     Drain,
@@ -289,7 +292,8 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
             tokio::select! {
                 biased;
                 order = next_order(&mut ends.control) => match order {
-                    Some(Control::Drain) => self.drain(),
+                    Some(Control::Configure(config)) => self.command(Command::Configure(config)),
+                    Some(Control::Drain) => self.command(Command::Drain),
                     Some(Control::Shutdown) => self.shut_down(),
                     Some(Control::Stop) => return Ended::Stopped,
                     None => ends.control = None,
@@ -341,9 +345,9 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
         due.into_iter().chain(self.cut_at).min()
     }
 
-    fn drain(&mut self) {
+    fn command(&mut self, command: Command) {
         let now = self.clock.now();
-        self.tell(now, Input::Command(Command::Drain));
+        self.tell(now, Input::Command(command));
     }
 
     /// Takes nothing more in; ends when everything is sent.
@@ -358,8 +362,7 @@ impl<N: Net, M: Machine, E: FnMut(Now, Event)> Driver<N, M, E> {
             return;
         }
         self.wind_up();
-        let now = self.clock.now();
-        self.tell(now, Input::Command(Command::Shutdown));
+        self.command(Command::Shutdown);
     }
 
     fn happened(&mut self, now: Now, happened: Happened<N::Stream>) {

@@ -71,6 +71,9 @@ pub fn event(_: Now, event: &Event) {
         };
     }
     match event {
+        Event::Configured { stays } if stays.is_empty() => write!("configured",),
+        Event::Configured { stays } => write!("configured", stays = stays.join("; ")),
+        Event::ConfigurationAsked => write!("configuration_asked",),
         Event::DrainEnded { why } => write!("drain_ended", why),
         Event::DrainStarted { within } => {
             let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);

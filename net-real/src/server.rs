@@ -5,8 +5,10 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
-use headwater_core::config::{Config, Diagnostic, Listeners, Severity};
+use headwater_core::config::{Config, Diagnostic, Listeners, Loaded, Severity};
+use headwater_core::event::Event;
 use headwater_core::io::Service;
 use headwater_core::node::Node;
 use tokio::runtime::Builder;
@@ -87,6 +89,11 @@ impl ServeError {
     }
 }
 
+/// Reads a server's configuration again, as it was read at the start; an error is all that was found.
+pub trait Reread: Fn() -> Result<Loaded, Vec<Diagnostic>> + Send + Sync + 'static {}
+
+impl<F: Fn() -> Result<Loaded, Vec<Diagnostic>> + Send + Sync + 'static> Reread for F {}
+
 /// Every address that `listeners` asks for.
 pub fn bindings(listeners: &Listeners) -> Result<Vec<Binding>, ServeError> {
     let ports = ports(listeners)?;
@@ -105,11 +112,13 @@ pub fn bindings(listeners: &Listeners) -> Result<Vec<Binding>, ServeError> {
 
 /// Runs a server until a signal ends it. SIGTERM asks it to go when nobody needs it any more, SIGINT to end in order, and
 /// each further one for the next harder end. Everything runs on the calling thread.
-pub fn serve(config: Config, limits: Limits) -> Result<Ended, ServeError> {
+///
+/// `reread` reads and checks the configuration again, at SIGHUP and when the API is asked to.
+pub fn serve(config: Config, reread: impl Reread, limits: Limits) -> Result<Ended, ServeError> {
     let bindings = bindings(&config.listeners)?;
     // Other threads only resolve names.
     let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(RESOLVERS_MAX).build()?;
-    let ended = runtime.block_on(serve_here(config, limits, bindings));
+    let ended = runtime.block_on(serve_here(config, Arc::new(reread), limits, bindings));
     // A name that is being resolved is not waited for.
     runtime.shutdown_background();
     ended
@@ -185,10 +194,16 @@ fn addresses(written: &[String]) -> Result<Vec<IpAddr>, ServeError> {
     Ok(addresses)
 }
 
-async fn serve_here(config: Config, limits: Limits, bindings: Vec<Binding>) -> Result<Ended, ServeError> {
+async fn serve_here(
+    config: Config,
+    reread: Arc<impl Reread>,
+    limits: Limits,
+    bindings: Vec<Binding>,
+) -> Result<Ended, ServeError> {
     // Before anyone can see that the server is there: whoever sees it may stop it at once.
     let (control, orders) = mpsc::channel(2);
-    tokio::spawn(obey_signals(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, control));
+    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(obey_signals(terminate, interrupt, control.clone()));
     let net = TokioNet::default();
     for remark in tls::inspect(&config).iter().filter(|it| it.severity == Severity::Warning) {
         warn!(target: "headwater", event = "certificate", "{remark}");
@@ -204,7 +219,10 @@ async fn serve_here(config: Config, limits: Limits, bindings: Vec<Binding>) -> R
         info!(target: "headwater", event = "listening", service = ?binding.service, address = %binding.at,
               tls = binding.tls, element = binding.element);
     }
-    look_after([doors.http, doors.api])?;
+    let keepers = look_after([doors.http, doors.api]);
+    // One reading may wait while another is under way: however often it is asked for, no more is needed.
+    let (ask, asked) = mpsc::channel(1);
+    tokio::spawn(obey_hangups(signal(SignalKind::hangup())?, asked, keepers, reread, control));
     let clock = Clock::system();
     let stores = Client::all(&net, &config)?;
     for (_, redis, _) in config.stores() {
@@ -212,7 +230,14 @@ async fn serve_here(config: Config, limits: Limits, bindings: Vec<Binding>) -> R
     }
     let node = Node::new(config, seed(), clock.now());
     let setup = Setup { net, clock, listeners, stores, limits };
-    let ended = run(setup, node, |now, event| log::event(now, &event), orders).await;
+    let events = |now, event| {
+        log::event(now, &event);
+        if matches!(event, Event::ConfigurationAsked) {
+            // Full: it is about to be read anyway.
+            let _ = ask.try_send(());
+        }
+    };
+    let ended = run(setup, node, events, orders).await;
     match ended {
         Ended::Clean => info!(target: "headwater", event = "stopped"),
         Ended::Cut { connections, requests } => {
@@ -223,25 +248,64 @@ async fn serve_here(config: Config, limits: Limits, bindings: Vec<Binding>) -> R
     Ok(ended)
 }
 
-/// Certificates are read again when their files change, and at SIGHUP.
-fn look_after(doors: [Option<Certificates>; 2]) -> io::Result<()> {
+/// Certificates are read again when their files change, and when their keepers are told to.
+fn look_after(doors: [Option<Certificates>; 2]) -> Vec<mpsc::Sender<()>> {
     let mut keepers = Vec::new();
     for certificates in doors.into_iter().flatten() {
         let (now, asked) = mpsc::channel(1);
         tokio::spawn(certificates.keep(asked));
         keepers.push(now);
     }
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            info!(target: "headwater", event = "reading_certificates", signal = "SIGHUP", sets = keepers.len());
-            for keeper in &keepers {
-                // Full: it is about to look anyway.
-                let _ = keeper.try_send(());
+    keepers
+}
+
+/// Reads certificates and the configuration again, one time after the other, whenever that is asked for.
+async fn obey_hangups(
+    mut hangup: Signal,
+    mut asked: mpsc::Receiver<()>,
+    keepers: Vec<mpsc::Sender<()>>,
+    reread: Arc<impl Reread>,
+    control: mpsc::Sender<Control>,
+) {
+    loop {
+        let by = tokio::select! {
+            biased;
+            Some(()) = hangup.recv() => "SIGHUP",
+            Some(()) = asked.recv() => "the API",
+            else => return,
+        };
+        info!(target: "headwater", event = "reading_configuration", by, certificates = keepers.len());
+        for keeper in &keepers {
+            // Full: it is about to look anyway.
+            let _ = keeper.try_send(());
+        }
+        let reread = reread.clone();
+        let read = tokio::task::spawn_blocking(move || usable(&*reread)).await;
+        match read.unwrap_or_else(|panic| Err(format!("reading it failed: {panic}"))) {
+            Ok(config) => {
+                if control.send(Control::Configure(Box::new(config))).await.is_err() {
+                    return;
+                }
+            }
+            Err(why) => {
+                warn!(target: "headwater", event = "configuration_refused", "{why}\nThe server goes on with the one that it has.");
             }
         }
-    });
-    Ok(())
+    }
+}
+
+/// A configuration with which a server could start, or all that is wrong with it.
+fn usable(reread: &impl Reread) -> Result<Config, String> {
+    let Loaded { config, warnings } = reread().map_err(|findings| lines(&findings))?;
+    let certificates = tls::inspect(&config);
+    if certificates.iter().any(|it| it.severity == Severity::Error) {
+        return Err(lines(&certificates));
+    }
+    bindings(&config.listeners).map_err(|error| error.to_string())?;
+    for warning in warnings.iter().chain(&certificates) {
+        warn!(target: "headwater", event = "configuration_warning", "{warning}");
+    }
+    Ok(config)
 }
 
 async fn obey_signals(mut terminate: Signal, mut interrupt: Signal, control: mpsc::Sender<Control>) {
@@ -255,10 +319,10 @@ async fn obey_signals(mut terminate: Signal, mut interrupt: Signal, control: mps
         let order = match last {
             None => first,
             Some(Control::Drain) => Control::Shutdown,
-            Some(Control::Shutdown | Control::Stop) => Control::Stop,
+            Some(_) => Control::Stop,
         };
         info!(target: "headwater", event = "stopping", signal, how = ?order);
-        if control.send(order).await.is_err() {
+        if control.send(order.clone()).await.is_err() {
             return;
         }
         last = Some(order);
@@ -351,7 +415,7 @@ mod tests {
             listeners: listeners(&["127.0.0.1"], [None, Some(at.port()), None]),
             ..Config::default()
         };
-        let error = serve(config, Limits::default()).unwrap_err();
+        let error = serve(config, || Err(Vec::new()), Limits::default()).unwrap_err();
         let text = error.to_string();
         assert!(!error.is_configuration());
         assert!(text.contains(OVT) && text.contains(&at.to_string()) && text.contains("ss -ltnp"), "{text}");

@@ -53,7 +53,8 @@ fn a_server() {
     let listeners =
         Listeners { addresses: vec!["127.0.0.1".to_owned()], ovt: port.parse().ok(), ..Listeners::default() };
     log::init(Format::Json, None).unwrap();
-    let served = serve(Config { name: "test".to_owned(), listeners, ..Config::default() }, Limits::default());
+    let config = Config { name: "test".to_owned(), listeners, ..Config::default() };
+    let served = serve(config, || Err(Vec::new()), Limits::default());
     served.unwrap();
 }
 

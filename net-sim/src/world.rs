@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
 use headwater_core::census::Census;
+use headwater_core::config::Config;
 use headwater_core::event::Event;
 use headwater_core::io::{Command, ConnId, Endpoint, Input, Machine, Output, RequestId, Service};
 use headwater_core::time::{Deadline, Now, Time, Wall};
@@ -531,6 +532,13 @@ impl World {
         let life = self.hosts[host.index()].life;
         self.wind_up(host);
         self.signal(host, life, Signal::Asked(Command::Shutdown));
+    }
+
+    /// Gives the program of `host` another configuration (SIGHUP).
+    pub fn configure(&mut self, host: HostId, config: Config) {
+        self.note(host, What::Fault("reload".to_owned()));
+        let life = self.hosts[host.index()].life;
+        self.signal(host, life, Signal::Asked(Command::Configure(Box::new(config))));
     }
 
     /// The program takes nothing more in, and is ended when it has sent what is queued.

@@ -260,6 +260,9 @@ impl Play<'_> {
             self.renamed.insert(name.clone());
             return self.world.dns(name, host);
         }
+        if let Act::Reload { host, from } = act {
+            return self.reload(host, from);
+        }
         match act {
             Act::Drain { host } | Act::Stop { host } => drop(self.stopped.insert(host.clone())),
             Act::Crash { host, .. } | Act::Restart { host } => drop(self.stopped.remove(host)),
@@ -298,6 +301,16 @@ impl Play<'_> {
             }
             // Encoders have their mishaps by themselves, see `boot_encoder`.
             _ => {}
+        }
+    }
+
+    fn reload(&mut self, edge: &str, from: &[String]) {
+        let Some(plan) = self.script.edges.iter().find(|known| known.name == edge) else { return };
+        let plan = script::Edge { from: from.to_vec(), ..plan.clone() };
+        if let (Ok(config), Some(host)) =
+            (ServerXml::edge(&plan, "*", str::to_owned).config(), self.host(edge))
+        {
+            self.world.configure(host, config);
         }
     }
 

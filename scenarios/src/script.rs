@@ -276,6 +276,13 @@ pub enum Act {
         /// Whose.
         host: String,
     },
+    /// An edge reads another configuration (SIGHUP), in which it pulls from these servers.
+    Reload {
+        /// Whose.
+        host: String,
+        /// The servers, the preferred one first.
+        from: Vec<String>,
+    },
     /// The process is asked to end in order (SIGINT).
     Stop {
         /// Whose.
@@ -618,6 +625,7 @@ impl Act {
             Act::Crash { host, .. }
             | Act::Restart { host }
             | Act::Drain { host }
+            | Act::Reload { host, .. }
             | Act::Stop { host }
             | Act::Pause { host }
             | Act::Resume { host }

@@ -14,6 +14,7 @@ mod environment;
 mod glob;
 pub mod model;
 mod profile;
+mod reload;
 mod schema;
 mod store;
 mod suggest;

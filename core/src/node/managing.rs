@@ -11,7 +11,7 @@ use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode};
 use serde::Serialize;
 
-use crate::event::StreamKey;
+use crate::event::{Event, StreamKey};
 use crate::io::{Body, Output, RequestId};
 use crate::pull::{StandbyState, Standing};
 use crate::time::Now;
@@ -35,6 +35,12 @@ struct Readiness {
 #[derive(Debug, Serialize)]
 struct Problem<'p> {
     error: &'p str,
+}
+
+/// Something will be done.
+#[derive(Debug, Serialize)]
+struct Accepted {
+    see: &'static str,
 }
 
 /// A stream that the server knows the way to.
@@ -126,12 +132,25 @@ impl Node {
             return response;
         }
         let path = request.uri().path();
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        if path == "/api/v1/drain" {
-            return self.asked_to_drain(now, request.method() == Method::POST);
-        }
-        if !reads {
-            return problem(StatusCode::METHOD_NOT_ALLOWED, "this can only be read: use GET");
+        let (does, reads) = match *request.method() {
+            Method::POST => (true, false),
+            Method::GET | Method::HEAD => (false, true),
+            _ => (false, false),
+        };
+        match path {
+            "/api/v1/drain" | "/api/v1/reload" if !does => {
+                return problem(StatusCode::METHOD_NOT_ALLOWED, "this does something: use POST");
+            }
+            "/api/v1/drain" => {
+                self.drain(now);
+                return json(StatusCode::ACCEPTED, &self.readiness());
+            }
+            "/api/v1/reload" => {
+                self.event(Event::ConfigurationAsked);
+                return json(StatusCode::ACCEPTED, &Accepted { see: "the log says what became of it" });
+            }
+            _ if !reads => return problem(StatusCode::METHOD_NOT_ALLOWED, "this can only be read: use GET"),
+            _ => {}
         }
         match path {
             "/api/v1/routes" => json(StatusCode::OK, &self.known_routes()),
@@ -142,18 +161,10 @@ impl Node {
             },
             _ => problem(
                 StatusCode::NOT_FOUND,
-                "there are GET /api/v1/routes, /api/v1/streams and /api/v1/why?url=..., and POST /api/v1/drain",
+                "there are GET /api/v1/routes, /api/v1/streams and /api/v1/why?url=..., and POST /api/v1/drain \
+                 and /api/v1/reload",
             ),
         }
-    }
-
-    /// Anything but a POST is no wish to end a server.
-    fn asked_to_drain(&mut self, now: Now, is_post: bool) -> Response<Body> {
-        if !is_post {
-            return problem(StatusCode::METHOD_NOT_ALLOWED, "to have the server go, use POST");
-        }
-        self.drain(now);
-        json(StatusCode::ACCEPTED, &self.readiness())
     }
 
     fn readiness(&self) -> Readiness {

@@ -165,6 +165,16 @@ impl Node {
         }
     }
 
+    /// Takes another configuration. Streams have their application with them, so what runs runs on as it began.
+    fn configure(&mut self, new: Config) {
+        let in_use = |vhost: &str| self.names.keys().any(|key| key.vhost == vhost);
+        let (config, stays) = self.config.adopt(new, in_use);
+        self.config = config;
+        // Where there was nothing a moment ago there may be something by a new rule.
+        self.absent = Absent::default();
+        self.event(Event::Configured { stays });
+    }
+
     /// Ends every session in order and answers every waiting request.
     fn shut_down(&mut self, now: Now) {
         self.life = Life::Closing;
@@ -210,6 +220,7 @@ impl Machine for Node {
             Input::Accepted { conn, .. } if self.life == Life::Closing => self.close(conn, Close::Abort),
             Input::Accepted { conn, service, .. } => self.accepted(now, conn, service),
             Input::Closed { conn, reason } => self.closed(now, conn, reason),
+            Input::Command(Command::Configure(config)) => self.configure(*config),
             Input::Command(Command::Drain) => self.drain(now),
             Input::Command(Command::Shutdown) => self.shut_down(now),
             Input::Opened { conn } => self.pull_opened(now, conn),

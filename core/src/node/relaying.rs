@@ -311,11 +311,14 @@ impl Node {
     fn key_of(&self, target: &Url) -> (StreamKey, bool) {
         let vhost = self.config.vhost_for(target.host());
         let (app, stream) = (target.app().unwrap_or_default(), target.stream().unwrap_or_default());
-        let known = vhost.and_then(|vhost| vhost.application(app));
+        let name = vhost.map(|vhost| vhost.name.clone()).unwrap_or_default();
+        let key = StreamKey { vhost: name, app: app.to_owned(), stream: stream.to_owned() };
+        let known = match self.running(&key) {
+            Some(stream) => Some(stream.app.publishers.ovt),
+            None => vhost.and_then(|vhost| vhost.application(app)).map(|app| app.publishers.ovt),
+        };
         let named = name::check(app).is_ok() && name::check(stream).is_ok();
-        let offered = named && known.is_some_and(|app| app.publishers.ovt);
-        let vhost = vhost.map(|vhost| vhost.name.clone()).unwrap_or_default();
-        (StreamKey { vhost, app: app.to_owned(), stream: stream.to_owned() }, offered)
+        (key, named && known == Some(true))
     }
 
     fn write_to_client(&mut self, now: Now, conn: ConnId, bytes: Bytes) {

@@ -268,6 +268,11 @@ fn fresh_numbers(now: Now) -> Numbers {
 const SECONDS_OF_2020: i64 = 1_577_836_800;
 
 impl Node {
+    /// The stream of this name, if it is here.
+    pub(super) fn running(&self, key: &StreamKey) -> Option<&Stream> {
+        self.names.get(key).and_then(|id| self.streams.get(id))
+    }
+
     /// Makes room for a stream under its name.
     pub(super) fn add_stream(
         &mut self,

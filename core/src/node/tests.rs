@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Api, Application, Hls, LlHls, OriginMapStore, OvtProvider, Providers, Publishers, RedisServer,
-    RedisServers, RtmpProvider, Secret, StorePlace, TimestampMode, VirtualHost,
+    Api, Application, Hls, HostPattern, LlHls, OriginMapStore, OvtProvider, Providers, Publishers,
+    RedisServer, RedisServers, RtmpProvider, Secret, StorePlace, TimestampMode, VirtualHost,
 };
 use crate::io::{AskId, Endpoint, StoreId};
 use crate::limits;
@@ -23,6 +23,7 @@ use crate::wire::ovt::{Client as OvtClient, ClientEvent};
 use crate::wire::rtmp::{Publisher as RtmpPublisher, PublisherAction};
 
 mod draining;
+mod reload;
 
 const URL: &str = "ovt://edge:9000/app/stream";
 
@@ -56,7 +57,7 @@ fn rule(location: &str, urls: &[&str]) -> OriginRule {
 fn config(applications: Vec<Application>, origins: Vec<OriginRule>) -> Config {
     let vhost = VirtualHost {
         name: "default".to_owned(),
-        hosts: vec![crate::config::HostPattern("*".to_owned())],
+        hosts: vec![HostPattern("*".to_owned())],
         tls: None,
         pull: PullProperties { unused_timeout: Duration::from_secs(10), ..PullProperties::default() },
         origins,

@@ -184,9 +184,13 @@ impl Node {
             return None;
         }
         let vhost = self.config.vhost_for(&host)?;
-        let publishers = vhost.application(&app)?.publishers;
+        let key = StreamKey { vhost: vhost.name.clone(), app, stream };
+        let publishers = match self.running(&key) {
+            Some(stream) => stream.app.publishers.clone(),
+            None => vhost.application(&key.app)?.publishers,
+        };
         let serves = publishers.llhls.is_some() || publishers.hls.is_some();
-        serves.then(|| (StreamKey { vhost: vhost.name.clone(), app, stream }, publishers, file))
+        serves.then_some((key, publishers, file))
     }
 
     fn view(

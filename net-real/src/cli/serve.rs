@@ -48,7 +48,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     for warning in &loaded.warnings {
         warn!(target: "headwater", event = "configuration_warning", "{warning}");
     }
-    match serve(loaded.config, Limits::default()) {
+    let file = arguments.config.clone();
+    match serve(loaded.config, move || load(&file), Limits::default()) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("headwater: {error}");

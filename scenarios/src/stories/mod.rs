@@ -34,6 +34,7 @@ mod persistent;
 mod picture_change;
 mod redundancy;
 mod registry;
+mod reload;
 mod restream;
 mod second_publisher;
 mod slow_edge;
@@ -72,6 +73,7 @@ pub const ALL: &[Scenario] = &[
     origin_restart::SCENARIO,
     drain_origin::SCENARIO,
     drain_edge::SCENARIO,
+    reload::SCENARIO,
     origin_flap::SCENARIO,
     origins_all::SCENARIO,
     origins_gone::SCENARIO,
