@@ -37,6 +37,13 @@ pub enum Severity {
 /// Something happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// Viewers were sent away because the server is full. Said at most once in ten seconds.
+    ViewersRefused {
+        /// How many since it was said last.
+        count: u64,
+        /// Which limit it has reached.
+        why: String,
+    },
     /// The server has another configuration.
     Configured {
         /// What of it wants a restart, and what to do.
@@ -302,6 +309,7 @@ impl Event {
             | Event::StreamDisowned { .. }
             | Event::StreamShared { doubt: Some(_), .. }
             | Event::StreamWarning { .. } => Severity::Warn,
+            Event::ViewersRefused { .. } => Severity::Warn,
             Event::Configured { stays } if !stays.is_empty() => Severity::Warn,
             Event::Configured { .. }
             | Event::ConfigurationAsked

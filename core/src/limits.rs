@@ -262,6 +262,15 @@ pub const DRAIN_RETURN: Duration = Duration::from_secs(3);
 /// How often a server that drains looks whether anybody needs it.
 pub const DRAIN_LOOK: Duration = Duration::from_millis(250);
 
+/// How long a viewer who was let in counts as load that is still to come: until it waits for its first part.
+pub const LET_IN_FOR: Duration = Duration::from_secs(2);
+
+/// Viewers who were let in so lately that they are counted, if nothing else bounds them.
+pub const LET_IN_MAX: usize = 50_000;
+
+/// How often it is told that viewers are sent away.
+pub const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(10);
+
 /// DESCRIBE requests that wait for one stream to start.
 pub const HELD_DESCRIBES_MAX: usize = 1_000;
 

@@ -71,6 +71,7 @@ pub fn event(_: Now, event: &Event) {
         };
     }
     match event {
+        Event::ViewersRefused { count, why } => write!("viewers_refused", count, why),
         Event::Configured { stays } if stays.is_empty() => write!("configured",),
         Event::Configured { stays } => write!("configured", stays = stays.join("; ")),
         Event::ConfigurationAsked => write!("configuration_asked",),

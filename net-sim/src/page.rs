@@ -591,6 +591,7 @@ fn event_words(event: &Event) -> (String, String) {
     let debug = format!("{event:?}");
     let end = debug.find(|c: char| !c.is_alphanumeric()).unwrap_or(debug.len());
     let detail = match event {
+        Event::ViewersRefused { count, why } => format!("{count}: {why}"),
         Event::Configured { stays } => stays.join("; "),
         Event::ConfigurationAsked => String::new(),
         Event::DrainEnded { why } => (*why).to_owned(),

@@ -11,8 +11,8 @@ use super::certificate;
 use super::check::{Node, Value};
 use super::diagnostic::{Kind, Report};
 use super::model::{
-    Api, Application, CacheControl, Config, CrossDomains, Hls, HostPattern, Listeners, LlHls, OvtProvider,
-    Providers, Publishers, RtmpProvider, Secret, TimestampMode, VirtualHost,
+    Api, Application, CacheControl, Config, CrossDomains, Hls, HostPattern, Limits, Listeners, LlHls,
+    OvtProvider, Providers, Publishers, RtmpProvider, Secret, TimestampMode, VirtualHost,
 };
 use super::profile;
 use super::schema::Transport;
@@ -42,6 +42,7 @@ pub(super) fn config(server: &Node, report: &mut Report) -> Config {
         listeners: listeners(server, report),
         api: api(server, report),
         drain: drain(server),
+        limits: limits(server),
         vhosts,
     }
 }
@@ -50,6 +51,17 @@ fn drain(server: &Node) -> Duration {
     let default = Config::default().drain;
     let millis = i64::try_from(default.as_millis()).unwrap_or(i64::MAX);
     u64::try_from(server.int("DrainTimeout", millis)).map_or(default, Duration::from_millis)
+}
+
+fn limits(server: &Node) -> Limits {
+    // The schema lets nothing below 1 through.
+    let limit = |path| u64::try_from(server.written_int(path)?).ok();
+    let count = |path| limit(path).map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    Limits {
+        streams: count("Limits/Streams"),
+        waiting: count("Limits/WaitingRequests"),
+        bandwidth: limit("Limits/Bandwidth"),
+    }
 }
 
 /// `Modules/LLHLS/Enable`, which is true unless it is written.

@@ -26,9 +26,9 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, Kind, Place, Severity};
 pub use environment::Environment;
 pub use model::{
-    Api, Application, CacheControl, Config, CrossDomains, Hls, HostPattern, Listeners, LlHls, NamedFile,
-    OriginMapStore, OvtProvider, Providers, Publishers, RedisServer, RedisServers, RedisTls, RtmpProvider,
-    Secret, StorePlace, TimestampMode, Tls, VirtualHost,
+    Api, Application, CacheControl, Config, CrossDomains, Hls, HostPattern, Limits, Listeners, LlHls,
+    NamedFile, OriginMapStore, OvtProvider, Providers, Publishers, RedisServer, RedisServers, RedisTls,
+    RtmpProvider, Secret, StorePlace, TimestampMode, Tls, VirtualHost,
 };
 
 use diagnostic::Report;

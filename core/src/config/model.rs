@@ -22,6 +22,8 @@ pub struct Config {
     pub api: Option<Api>,
     /// `DrainTimeout`: how long a server that is asked to go serves those who cannot go elsewhere.
     pub drain: Duration,
+    /// `Limits`.
+    pub limits: Limits,
     /// Virtual hosts, in the order in which their patterns are tried.
     pub vhosts: Vec<VirtualHost>,
 }
@@ -34,6 +36,7 @@ impl Default for Config {
             listeners: Listeners::default(),
             api: None,
             drain: Duration::from_secs(20),
+            limits: Limits::default(),
             vhosts: Vec::new(),
         }
     }
@@ -60,6 +63,17 @@ impl Config {
             Some((StoreId(index), redis, schema))
         })
     }
+}
+
+/// `Limits`: how much a server takes on. What is not written is bounded only by what protects the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// `Streams`: beyond so many no stream is published or pulled.
+    pub streams: Option<usize>,
+    /// `WaitingRequests`: with so many nobody new may watch.
+    pub waiting: Option<usize>,
+    /// `Bandwidth`, in bits per second: with so much going out nobody new may watch.
+    pub bandwidth: Option<u64>,
 }
 
 /// `Managers/API`.

@@ -228,6 +228,7 @@ pub(super) static SERVER: Spec = item(
         text("StunServer").idle(STUN),
         flag("PrivacyProtection").idle_unless("false", PRIVACY),
         millis("DrainTimeout", 0),
+        item("Limits", LIMITS),
         item(
             "Bind",
             &[
@@ -246,6 +247,12 @@ pub(super) static SERVER: Spec = item(
         item("VirtualHosts", &[item("VirtualHost", VIRTUAL_HOST).list()]),
     ],
 );
+
+static LIMITS: &[Spec] = &[
+    int("Streams", 1, i32::MAX as i64, ""),
+    int("WaitingRequests", 1, i32::MAX as i64, ""),
+    int("Bandwidth", 1, i64::MAX, " bit/s"),
+];
 
 static BIND_MANAGERS: &[Spec] = &[item("API", &[port("Port"), port("TLSPort"), workers()])];
 

@@ -169,6 +169,7 @@ impl Node {
 
     fn readiness(&self) -> Readiness {
         let away = self.directories.values().filter(|directory| !directory.is_there());
+        let full = self.is_full().map(|why| format!("the server is full, new viewers get 503: {why}"));
         let degraded = away.map(|directory| {
             format!(
                 "the directory of virtual host {} is away: streams that run go on, known routes are used, \
@@ -183,7 +184,7 @@ impl Node {
             }
             Life::Closing => Some("the server is shutting down"),
         };
-        Readiness { ready: why_not.is_none(), why_not, degraded: degraded.collect() }
+        Readiness { ready: why_not.is_none(), why_not, degraded: degraded.chain(full).collect() }
     }
 
     fn known_streams(&self) -> Vec<KnownStream> {

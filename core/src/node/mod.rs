@@ -7,7 +7,7 @@
 //! * [`publishing`] and [`pulling`]: where media comes from. Both end in `Node::deliver`.
 //! * [`stream`]: a stream between its source and its takers.
 //! * [`relaying`] and [`viewing`]: where media goes, over OVT and over HTTP.
-//! * [`draining`]: how the node goes.
+//! * [`draining`] and [`load`]: how the node goes, and when it takes nobody new.
 //! * [`directory`]: what is said to others of the streams here, and asked of those that are not.
 //!
 //! No protocol is spoken here, and nothing here assumes that this is the only node of its process.
@@ -17,6 +17,7 @@ mod census;
 mod directory;
 mod draining;
 mod journal;
+mod load;
 mod managing;
 mod memory;
 mod publishing;
@@ -43,6 +44,7 @@ use crate::time::{Deadline, Now};
 use directory::Directory;
 use draining::Life;
 use journal::Journal;
+use load::Load;
 use memory::{Absent, Ended};
 use publishing::Publisher;
 use relaying::Client;
@@ -77,6 +79,7 @@ pub struct Node {
     next_ask: u64,
     next_session: u64,
     life: Life,
+    load: Load,
     out: VecDeque<Output>,
 }
 
@@ -122,6 +125,7 @@ impl Node {
             next_ask: 0,
             next_session: 0,
             life: Life::Running,
+            load: Load::default(),
             out: VecDeque::new(),
         }
     }
@@ -204,6 +208,7 @@ impl Node {
     }
 
     fn write(&mut self, conn: ConnId, bytes: Bytes) {
+        self.load.sent(self.now.mono, bytes.len());
         self.out.push_back(Output::Write { conn, bytes });
     }
 

@@ -6,7 +6,7 @@ use crate::census::Census;
 use crate::config::{Application, RtmpProvider};
 use crate::event::{Event, StreamKey};
 use crate::io::{Close, ConnId};
-use crate::limits::{PUBLISHER_DEAD_AFTER, STREAMS_MAX};
+use crate::limits::PUBLISHER_DEAD_AFTER;
 use crate::media::{Kind, StreamInfo};
 use crate::publish;
 use crate::pull::main_track;
@@ -185,7 +185,7 @@ impl Node {
         }
         let key = StreamKey { vhost: vhost.name.clone(), app: app.name.clone(), stream };
         self.free_name(now, &key, &provider)?;
-        if self.streams.len() >= STREAMS_MAX {
+        if self.streams.len() >= self.streams_max() {
             return Err("The server takes no more streams.".to_owned());
         }
         Ok((key, app, provider))

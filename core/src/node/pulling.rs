@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::event::StreamKey;
 use crate::io::{CloseReason, ConnId, Output};
-use crate::limits::{STARTING_PULLS_MAX, STREAMS_MAX};
+use crate::limits::STARTING_PULLS_MAX;
 use crate::origin_map;
 use crate::pull::{self, Over, Plan, Pull};
 use crate::time::Now;
@@ -71,7 +71,7 @@ impl Node {
         if urls.is_empty() && !directory {
             return Pulling::Absent;
         }
-        if self.streams.len() >= STREAMS_MAX || self.starting.len() >= STARTING_PULLS_MAX {
+        if self.streams.len() >= self.streams_max() || self.starting.len() >= STARTING_PULLS_MAX {
             return Pulling::Overloaded;
         }
         via.push(self.mark(&key));

@@ -14,6 +14,7 @@ use crate::relay::{Channel, Offer};
 use crate::time::{Now, Time};
 use crate::timeline::Doubt;
 
+use super::load::Meter;
 use super::waiting::Waiting;
 use super::{Child, Node};
 
@@ -41,6 +42,8 @@ pub(super) struct Stream {
     pub(super) last_used: Time,
     /// When a viewer last asked for anything of it.
     pub(super) last_viewed: Option<Time>,
+    /// Bytes of its media.
+    pub(super) rate: Meter,
     /// When its last packet came, or when it was made.
     last_packet: Time,
     /// When a part last became ready.
@@ -101,6 +104,7 @@ impl Stream {
             waiting: Waiting::default(),
             last_used: now.mono,
             last_viewed: None,
+            rate: Meter::default(),
             last_packet: now.mono,
             last_part: now.mono,
             last_muxed: now.mono,
@@ -325,6 +329,7 @@ impl Node {
             return;
         }
         stream.last_packet = now.mono;
+        stream.rate.add(now.mono, packet.data.len());
         if stream.app.publishers.ovt
             && let Some(unit) = stream.channel.push(track, packet)
         {
@@ -339,6 +344,7 @@ impl Node {
                         let event = Event::RelaySkipped { key, conn: *conn, packets: skipped };
                         self.out.push_back(Output::Event(event));
                     }
+                    self.load.sent(now.mono, bytes.len());
                     self.out.push_back(Output::Write { conn: *conn, bytes });
                     self.timers.set(Child::Client(*conn), session.poll_timeout().map(|due| due.at));
                 }

@@ -23,6 +23,7 @@ use crate::wire::ovt::{Client as OvtClient, ClientEvent};
 use crate::wire::rtmp::{Publisher as RtmpPublisher, PublisherAction};
 
 mod draining;
+mod load;
 mod reload;
 
 const URL: &str = "ovt://edge:9000/app/stream";

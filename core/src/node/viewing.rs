@@ -41,6 +41,8 @@ enum Failure {
     Draining,
     /// The stream has stopped moving, or did not start in time.
     Frozen,
+    /// The node takes no new viewers for now: it has as many as it may.
+    Full,
     /// A URL without the session that its playlist gave it.
     NoSession,
     /// Nothing of that name.
@@ -83,8 +85,14 @@ impl Node {
                 return self.respond(id, response);
             }
         };
-        if self.is_draining() && wanted.is_master() {
-            return self.refuse(id, cross, &terms, Failure::Draining);
+        // With it a viewer begins; whoever asks for anything else watches already.
+        if wanted.is_master() {
+            if self.is_draining() {
+                return self.refuse(id, cross, &terms, Failure::Draining);
+            }
+            if !self.lets_in(now.mono, &key) {
+                return self.refuse(id, cross, &terms, Failure::Full);
+            }
         }
         let session = match is_origin_mode(&publishers, &wanted) {
             true => None,
@@ -281,6 +289,7 @@ impl Node {
         let until = until.unwrap_or(now.mono + patience);
         stream.waiting.add(request, asked, wait, until);
         self.parked.insert(request, id);
+        self.load.wait(now.mono, self.parked.len());
         self.timers.set(Child::Stream(id), Some(until));
     }
 
@@ -291,6 +300,9 @@ impl Node {
                 "The server is about to go: another one takes new viewers.\n",
             ),
             Failure::Frozen => (StatusCode::SERVICE_UNAVAILABLE, "The stream is not moving.\n"),
+            Failure::Full => {
+                (StatusCode::SERVICE_UNAVAILABLE, "The server is full: another one takes new viewers.\n")
+            }
             Failure::NoSession => {
                 (StatusCode::UNAUTHORIZED, "Begin with the master playlist: it gives a session.\n")
             }
@@ -309,6 +321,7 @@ impl Node {
     }
 
     fn respond(&mut self, id: RequestId, response: Response<Body>) {
+        self.load.sent(self.now.mono, response.body().len());
         self.out.push_back(Output::Respond { id, response });
     }
 }
