@@ -149,6 +149,9 @@ pub struct Edge {
     pub segment_ms: u64,
     /// SegmentCount.
     pub segments: u32,
+    /// Limits/WaitingRequests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_max: Option<u32>,
 }
 
 /// A program that produces a stream and publishes it.
@@ -586,6 +589,7 @@ impl Edge {
             part_ms: 500,
             segment_ms: 4_000,
             segments: 10,
+            waiting_max: None,
         }
     }
 }

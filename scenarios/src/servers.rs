@@ -72,7 +72,12 @@ impl ServerXml {
                 ("SEGMENTS", edge.segments.to_string()),
             ],
         };
-        xml.with_directory(edge.store.as_ref(), "")
+        let mut xml = xml.with_directory(edge.store.as_ref(), "");
+        if let Some(most) = edge.waiting_max {
+            let limits = format!("<Limits><WaitingRequests>{most}</WaitingRequests></Limits><Bind>");
+            xml.text = xml.text.replacen("<Bind>", &limits, 1);
+        }
+        xml
     }
 
     /// The same with a directory in the store of this name, if there is one, in which `announces` says how streams are

@@ -30,6 +30,7 @@ mod origin_restart;
 mod origins_all;
 mod origins_gone;
 mod origins_refuse;
+mod overload;
 mod persistent;
 mod picture_change;
 mod redundancy;
@@ -74,6 +75,7 @@ pub const ALL: &[Scenario] = &[
     drain_origin::SCENARIO,
     drain_edge::SCENARIO,
     reload::SCENARIO,
+    overload::SCENARIO,
     origin_flap::SCENARIO,
     origins_all::SCENARIO,
     origins_gone::SCENARIO,
