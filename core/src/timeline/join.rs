@@ -8,7 +8,7 @@ use super::clock::Estimate;
 use super::mapping::{Mapping, lead_us};
 use super::memory::fingerprint;
 use super::standing::Standing;
-use super::{Doubt, OFFSET_AGREES_US, Timeline, is_start};
+use super::{Doubt, OFFSET_AGREES_US, PROOF_BYTES, Timeline, is_start};
 use crate::config::TimestampMode;
 use crate::event::Joined;
 use crate::limits::{
@@ -608,6 +608,4 @@ const SHARED_AGREES_US: u64 = 10_000_000;
 /// A hole that would be shorter than this, in microseconds, is not left: no viewer can tell, but every player has to
 /// get over it.
 const SEAMLESS_US: i64 = 250_000;
-/// An access unit of this size is not there twice by chance.
-const PROOF_BYTES: usize = 512;
 const VOTES_NEEDED: u32 = 3;

@@ -262,3 +262,6 @@ fn is_start(main: Option<TrackId>, packet: &Packet) -> bool {
 
 /// Offsets that differ by less are the same offset, rounded differently.
 const OFFSET_AGREES_US: u64 = 2_000;
+
+/// An access unit of this size is not there twice by chance.
+const PROOF_BYTES: usize = 512;

@@ -7,9 +7,9 @@
 use core::mem;
 use std::collections::VecDeque;
 
-use super::Timeline;
 use super::mapping::Mapping;
 use super::memory::fingerprint;
+use super::{PROOF_BYTES, Timeline};
 use crate::limits::{HELD_BYTES_MAX, HELD_PACKETS_MAX};
 use crate::media::{Packet, Timestamp, TrackId};
 use crate::time::{Now, Time};
@@ -60,12 +60,23 @@ impl Standing {
         if self.mapping.is_repeated(timeline, self.main, fingerprint, &packet) {
             return self.matches(packet.track);
         }
+        if self.is_known_elsewhere(timeline, fingerprint, &packet) {
+            self.strays = u32::MAX;
+        }
         self.held_bytes += packet.data.len();
         self.held.push_back(Held { packet, fingerprint, came: now.mono });
         while self.held.len() > HELD_PACKETS_MAX || self.held_bytes > HELD_BYTES_MAX {
             self.drop_at(0);
             self.mapping.decodable = false;
         }
+    }
+
+    /// Whether viewers had this access unit a moment ago, at another time than this source says: its clock was set.
+    fn is_known_elsewhere(&mut self, timeline: &Timeline, fingerprint: u64, packet: &Packet) -> bool {
+        let here = self.mapping.place(packet.track, packet.dts);
+        let is_near = |place: Timestamp| here.micros_since(place).abs() < A_MOMENT_US;
+        let tells = packet.data.len() >= PROOF_BYTES && self.counts(packet.track);
+        tells && timeline.memory.only_place(fingerprint).is_some_and(is_near)
     }
 
     /// Lets go of what the other source has brought meanwhile.
@@ -88,7 +99,7 @@ impl Standing {
         self.mapping.decodable && self.strays == 0
     }
 
-    /// Whether it carries other media than viewers see.
+    /// Whether it carries other media than viewers see, or has set its clock.
     pub(super) fn is_astray(&self) -> bool {
         self.strays > STRAYS_MAX
     }
@@ -187,3 +198,6 @@ impl Standing {
 
 /// So many access units in a row can be missing on the timeline because the other source has left them out.
 const STRAYS_MAX: u32 = 16;
+
+/// A programme that repeats itself does so after longer than this, in microseconds.
+const A_MOMENT_US: i64 = 1_000_000;

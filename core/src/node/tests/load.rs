@@ -36,7 +36,8 @@ fn who_watches_is_served_by_a_server_that_is_full() {
     let (mut bench, mut encoder) = limited(Limits { waiting: Some(1), ..Limits::default() });
     let id = bench.get("/app/stream/llhls.m3u8");
     let variant = bench.bodies[&id].lines().find(|line| line.starts_with('/')).expect("a variant").to_owned();
-    for round in 0..8 {
+    // Who was let in counts for two seconds, whatever it does.
+    for round in 0..4 {
         assert_eq!(master(&mut bench), Some(503), "round {round}");
         let list = bench.get(&variant);
         encoder.publish(&mut bench, 500, 3_000 + round * 500);
