@@ -82,6 +82,29 @@ pub enum Event {
         /// Why, as the publisher was told.
         why: String,
     },
+    /// A stream has lost its publisher, and waits for another one or for the same one.
+    PublishInterrupted {
+        /// The stream.
+        key: StreamKey,
+        /// Why.
+        why: String,
+    },
+    /// A stream that had lost its publisher goes on.
+    PublishResumed {
+        /// The stream.
+        key: StreamKey,
+        /// How long it was without media.
+        outage: Duration,
+        /// How it goes on.
+        joined: Joined,
+    },
+    /// One more publisher of a stream waits for its turn.
+    PublisherStandsBy {
+        /// The stream.
+        key: StreamKey,
+        /// Its connection.
+        conn: ConnId,
+    },
     /// A publisher's stream ended.
     PublishEnded {
         /// The stream.
@@ -299,6 +322,7 @@ impl Event {
         match self {
             Event::PartReady { .. } | Event::ConnectionLost { .. } => Severity::Debug,
             Event::PeerMisbehaved { .. }
+            | Event::PublishInterrupted { .. }
             | Event::PublishRefused { .. }
             | Event::PullLost { .. }
             | Event::RelaySkipped { .. }
@@ -317,6 +341,8 @@ impl Event {
             | Event::DrainEnded { .. }
             | Event::PublishStarted { .. }
             | Event::PublishEnded { .. }
+            | Event::PublishResumed { .. }
+            | Event::PublisherStandsBy { .. }
             | Event::PullDialled { .. }
             | Event::PullPlaying { .. }
             | Event::PullSuspected { .. }

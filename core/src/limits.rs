@@ -106,6 +106,15 @@ pub const NAL_UNITS_MAX: usize = 4_096;
 /// same encoder, on a new connection.
 pub const PUBLISHER_DEAD_AFTER: Duration = Duration::from_secs(4);
 
+/// Packets that are kept of a publisher that stands by, and their payload in bytes: its last group of pictures.
+pub const RESERVE_PACKETS_MAX: usize = HELD_PACKETS_MAX / 2;
+
+/// See [`RESERVE_PACKETS_MAX`].
+pub const RESERVE_BYTES_MAX: usize = 2 * ACCESS_UNIT_BYTES_MAX;
+
+/// Publishers that may stand by for one name.
+pub const STANDBY_PUBLISHERS_MAX: usize = 2;
+
 /// How long a publisher may take from the answer to `publish` to its first audio or video.
 pub const PUBLISH_FIRST_MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use headwater_core::config::{
-    Application, Config, Hls, HostPattern, LlHls, Providers, Publishers, RtmpProvider, TimestampMode,
-    VirtualHost,
+    Application, Config, Hls, HostPattern, LlHls, Providers, Publishers, RtmpProvider, VirtualHost,
 };
 use headwater_core::event::Event;
 use headwater_core::io::{Body, ConnId, Input, Machine, Output, RequestId, Service};
@@ -22,7 +21,7 @@ const CONN: ConnId = ConnId(1);
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 40_000);
 
 fn config() -> Config {
-    let rtmp = RtmpProvider { timestamps: TimestampMode::ZeroBased, block_duplicate: true, silence: None };
+    let rtmp = RtmpProvider { block_duplicate: true, ..RtmpProvider::default() };
     let app = Application {
         name: "live".to_owned(),
         providers: Providers { ovt: None, rtmp: Some(rtmp) },

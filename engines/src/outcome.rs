@@ -184,6 +184,8 @@ impl Outcome {
             }
             Rule::AnsweredWithin { .. }
             | Rule::Decodable
+            | Rule::NoFrameTwice
+            | Rule::NoStreamEnds
             | Rule::Discontinuities { .. }
             | Rule::Fresh { .. }
             | Rule::Dated { .. }

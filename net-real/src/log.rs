@@ -1,5 +1,6 @@
 //! Events as log lines: the name of the event and its facts as fields, so that both people and programs can read them.
 
+use core::time::Duration;
 use std::io::IsTerminal;
 use std::str::FromStr;
 
@@ -86,15 +87,20 @@ pub fn event(_: Now, event: &Event) {
         Event::PartReady { key, track, msn, part } => write!("part_ready", stream = %key, track, msn, part),
         Event::PeerMisbehaved { conn, what } => write!("peer_misbehaved", conn = conn.0, what),
         Event::PublishEnded { key, why } => write!("publish_ended", stream = %key, why),
+        Event::PublishInterrupted { key, why } => write!("publish_interrupted", stream = %key, why),
         Event::PublishRefused { conn, why } => write!("publish_refused", conn = conn.0, why),
+        Event::PublishResumed { key, outage, joined } => {
+            write!("publish_resumed", stream = %key, outage_ms = ms(*outage), joined = ?joined)
+        }
         Event::PublishStarted { key, conn } => write!("publish_started", stream = %key, conn = conn.0),
+        Event::PublisherStandsBy { key, conn } => {
+            write!("publisher_stands_by", stream = %key, conn = conn.0)
+        }
         Event::PullDialled { key, url } => write!("pull_dialled", stream = %key, url),
         Event::PullEnded { key, why } => write!("pull_ended", stream = %key, why),
         Event::PullLost { key, url, why } => write!("pull_lost", stream = %key, url, why),
         Event::PullPlaying { key, url, outage, joined } => {
-            // Wider numbers than this are written as text.
-            let outage_ms = u64::try_from(outage.as_millis()).unwrap_or(u64::MAX);
-            write!("pull_playing", stream = %key, url, outage_ms, joined = ?joined)
+            write!("pull_playing", stream = %key, url, outage_ms = ms(*outage), joined = ?joined)
         }
         Event::PullSuspected { key, url, silent_for } => {
             let silent_ms = u64::try_from(silent_for.as_millis()).unwrap_or(u64::MAX);
@@ -121,8 +127,7 @@ pub fn event(_: Now, event: &Event) {
         Event::StreamShared { key, doubt: Some(doubt) } => write!("stream_not_shared", stream = %key, doubt),
         Event::StoreAway { vhost, why } => write!("store_away", vhost, why),
         Event::StoreBack { vhost, after } => {
-            let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-            write!("store_back", vhost, after_ms)
+            write!("store_back", vhost, after_ms = ms(*after))
         }
         Event::StreamAnnounced { key, epoch } => write!("stream_announced", stream = %key, epoch = %epoch),
         Event::StreamDisowned { key } => write!("stream_disowned", stream = %key),
@@ -139,6 +144,11 @@ const TARGET: &str = "headwater";
 /// Who knows no leases has no epoch.
 fn epoch_text(epoch: Option<&Epoch>) -> String {
     epoch.map_or_else(|| "none".to_owned(), Epoch::to_string)
+}
+
+/// Wider numbers than this are written as text.
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn reason_name(reason: CloseReason) -> &'static str {

@@ -599,9 +599,15 @@ fn event_words(event: &Event) -> (String, String) {
         Event::PeerMisbehaved { conn, what } => format!("connection {}: {what}", conn.0),
         Event::PublishRefused { conn, why } => format!("connection {}: {why}", conn.0),
         Event::PublishStarted { key, conn }
+        | Event::PublisherStandsBy { key, conn }
         | Event::RelayStarted { key, conn }
         | Event::RelayEnded { key, conn } => format!("{key} on connection {}", conn.0),
-        Event::PublishEnded { key, why } | Event::PullEnded { key, why } => format!("{key}: {why}"),
+        Event::PublishEnded { key, why }
+        | Event::PublishInterrupted { key, why }
+        | Event::PullEnded { key, why } => format!("{key}: {why}"),
+        Event::PublishResumed { key, outage, joined } => {
+            format!("{key}, {} without media, joined {joined:?}", milliseconds(micros(*outage)))
+        }
         Event::PullDialled { key, url }
         | Event::StandbyApart { key, url }
         | Event::StandbyCovers { key, url }

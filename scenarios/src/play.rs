@@ -785,8 +785,9 @@ const STILL: Duration = Duration::from_millis(2_500);
 /// How much later than UnusedStreamDeletionTimeout a stream may go: its last viewer's connection, and the requests
 /// that still wait.
 const UNUSED_SLACK_MS: u64 = 4_000;
-/// When an origin's publishers and an edge's memory of absent streams must be gone.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(8);
+/// When an origin's publishers and an edge's memory of absent streams must be gone: eight seconds, and those for which a
+/// stream waits for its publisher.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(13);
 /// Five seconds for the first word and ten for the first media of whoever publishes, and a way there.
 const PUT_UP_WITH: Duration = Duration::from_secs(12);
 /// How much of the end of a story is told when a rule is broken.

@@ -41,6 +41,10 @@ pub enum Rule {
     },
     /// Every frame comes once, in order and from one encoder.
     EveryFrameOnce,
+    /// No viewer sees a frame twice.
+    NoFrameTwice,
+    /// No origin ends a stream.
+    NoStreamEnds,
     /// No viewer gives up.
     NoFatalError,
     /// Whenever an edge loses its source it plays another one after this at the latest.
@@ -162,6 +166,7 @@ impl Rule {
         matches!(
             self,
             Rule::NoFailover
+                | Rule::NoStreamEnds
                 | Rule::Attempts { .. }
                 | Rule::Gone { .. }
                 | Rule::Dials { .. }
@@ -181,6 +186,8 @@ impl Rule {
             Rule::Stall { ms: bound } => Box::new(LongestStall { bound: ms(bound) }),
             Rule::EveryFrameOnce => Box::new(EveryFrameOnce::default()),
             Rule::NoFatalError => Box::new(NoFatalError),
+            Rule::NoFrameTwice => Box::new(NoFrameTwice::default()),
+            Rule::NoStreamEnds => Box::new(NoStreamEnds::default()),
             Rule::Failover { ms: bound } => Box::new(FailoverWithin { bound: ms(bound), place: 0 }),
             Rule::Gone { ref host, by_ms, until_ms } => {
                 Box::new(Gone { host: host.clone(), span: Time::ZERO + ms(by_ms)..Time::ZERO + ms(until_ms) })
@@ -230,6 +237,54 @@ impl Rule {
 }
 
 type Finding = Result<(), (Time, HostId, String)>;
+
+/// What viewers have seen they do not see again.
+#[derive(Default)]
+struct NoFrameTwice {
+    places: BTreeMap<HostId, usize>,
+}
+
+impl Checker for NoFrameTwice {
+    fn rule(&self) -> &'static str {
+        "no frame comes twice"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for (host, viewer) in world.viewers() {
+            let troubles = &viewer.record().troubles;
+            let place = self.places.entry(host).or_default();
+            for (at, trouble) in troubles.iter().skip(*place) {
+                *place += 1;
+                if let Trouble::FramesRepeated { .. } = trouble {
+                    return Err((*at, host, format!("{trouble:?}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Publishers may go and come: the stream stays.
+#[derive(Default)]
+struct NoStreamEnds {
+    place: usize,
+}
+
+impl Checker for NoStreamEnds {
+    fn rule(&self) -> &'static str {
+        "a stream waits for its publisher"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        for fact in world.facts().iter().skip(self.place) {
+            self.place += 1;
+            if let Event::PublishEnded { why, .. } = &fact.event {
+                return Err((fact.at, fact.host, why.clone()));
+            }
+        }
+        Ok(())
+    }
+}
 
 /// A stream that cannot be had is given up when it should.
 struct Attempts {

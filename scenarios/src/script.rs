@@ -82,6 +82,9 @@ pub struct Origin {
     /// It is OvenMediaEngine, as it is modelled: what the encoder of this name produces is made by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ome: Option<String>,
+    /// StandbyPublishers.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub standby: u32,
 }
 
 /// How an origin serves viewers, on a timeline that others may have too.
@@ -569,7 +572,8 @@ impl Default for Script {
 impl Origin {
     /// An origin.
     pub fn new(name: &str) -> Origin {
-        Origin { name: name.to_owned(), store: None, plain_keys: true, serves: None, ome: None }
+        let name = name.to_owned();
+        Origin { name, store: None, plain_keys: true, serves: None, ome: None, standby: 0 }
     }
 }
 

@@ -43,6 +43,8 @@ impl ServerXml {
                 xml.text = xml.text.replace(&format!("<!-- the {place} -->"), &what);
             }
         }
+        let standby = format!("<StandbyPublishers>{}</StandbyPublishers>", origin.standby);
+        xml.text = xml.text.replace("<!-- the publishers -->", &standby);
         let own = "<OriginHostName>${env:NAME}</OriginHostName>";
         let plain = format!("<PlainKeys>{}</PlainKeys>", origin.plain_keys);
         xml.with_directory(origin.store.as_ref(), &[own, &plain].concat())

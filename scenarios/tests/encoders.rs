@@ -68,9 +68,9 @@ fn an_encoder_that_reconnects_costs_the_time_to_its_next_key_frame() {
         let (mut cluster, viewer) = with_mishap(seed, Mishap::Reconnect);
         let since = cluster.world.now();
         cluster.world.run_for(secs(20));
-        let ended =
-            cluster.facts_since(since).filter(|fact| matches!(fact.event, Event::PublishEnded { .. }));
-        assert_eq!(ended.count(), 2, "the stream ends at both origins");
+        let waits =
+            cluster.facts_since(since).filter(|fact| matches!(fact.event, Event::PublishInterrupted { .. }));
+        assert_eq!(waits.count(), 2, "the stream loses its publisher at both origins");
         let switches = cluster.switches();
         assert_eq!(switches.len(), 2, "{switches:?}");
         assert_eq!(switches[1].joined, Joined::KeyFrame);

@@ -327,14 +327,23 @@ fn providers(node: Option<&Node>, report: &mut Report) -> Providers {
     let ovt = node.find("OVT").map(|it| OvtProvider { timestamps: timestamps(it, report) });
     let rtmp = node.find("RTMP").map(|it| {
         let silence = u64::try_from(it.int("PacketSilenceTimeoutMs", 0)).unwrap_or(0);
+        let timestamps = timestamps(it, report);
+        // Where other servers have the same stream, whoever asks is better sent there at once.
+        let window = if timestamps == TimestampMode::ZeroBased { RECONNECT_WINDOW_MS } else { 0 };
+        let window = it.int("ReconnectWindowMs", window).unsigned_abs();
         RtmpProvider {
-            timestamps: timestamps(it, report),
+            timestamps,
             block_duplicate: it.flag("BlockDuplicateStreamName", true),
             silence: (silence > 0).then(|| Duration::from_millis(silence)),
+            reconnect_window: Duration::from_millis(window),
+            standby: usize::try_from(it.int("StandbyPublishers", 0)).unwrap_or(0),
         }
     });
     Providers { ovt, rtmp }
 }
+
+/// Encoders try again two or three seconds after they have lost their connection.
+const RECONNECT_WINDOW_MS: i64 = 5_000;
 
 fn timestamps(provider: &Node, report: &mut Report) -> TimestampMode {
     let mode = match provider.text("TimestampMode") {

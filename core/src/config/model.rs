@@ -323,7 +323,7 @@ pub struct OvtProvider {
 }
 
 /// `Providers/RTMP`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RtmpProvider {
     /// How timestamps are anchored.
     pub timestamps: TimestampMode,
@@ -331,6 +331,10 @@ pub struct RtmpProvider {
     pub block_duplicate: bool,
     /// `PacketSilenceTimeoutMs`: how long a publisher may be silent; `None` is for ever.
     pub silence: Option<Duration>,
+    /// `ReconnectWindowMs`: how long a stream waits for a publisher that dropped; zero ends it at once.
+    pub reconnect_window: Duration,
+    /// `StandbyPublishers`: how many more publishers of a name may wait for their turn.
+    pub standby: usize,
 }
 
 /// `TimestampMode`: where a stream's timeline starts.

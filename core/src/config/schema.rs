@@ -5,6 +5,8 @@
 
 use core::time::Duration;
 
+use crate::limits::STANDBY_PUBLISHERS_MAX;
+
 /// One element.
 #[derive(Debug)]
 pub(super) struct Spec {
@@ -635,6 +637,8 @@ static PROVIDERS: &[Spec] = &[
             incoming(),
             silence(),
             block_duplicate(),
+            int("ReconnectWindowMs", 0, 600_000, " ms"),
+            int("StandbyPublishers", 0, STANDBY_PUBLISHERS_MAX as i64, ""),
             item("EventGenerator", &[item("Event", EVENT).list()]).idle(EVENTS),
             flag("PassthroughOutputProfile").idle_unless("false", PASSTHROUGH),
         ],

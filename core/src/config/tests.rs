@@ -286,6 +286,29 @@ fn the_clustering_pages_store_and_template_load_with_warnings_for_what_is_not_se
 }
 
 #[test]
+fn a_stream_waits_for_its_publisher_as_it_is_written() {
+    let rtmp = |written: &str| {
+        let text = server(&Parts {
+            ports: "<Providers><RTMP><Port>1935</Port></RTMP></Providers>",
+            application: "<Providers><RTMP>what is written</RTMP></Providers>",
+            ..GOOD
+        });
+        let provider = loaded(&text.replace("what is written", written)).config.vhosts[0].applications[0]
+            .providers
+            .rtmp
+            .clone();
+        let provider = provider.expect("RTMP is there");
+        (provider.reconnect_window.as_millis(), provider.standby)
+    };
+    assert_eq!(rtmp(""), (5_000, 0));
+    assert_eq!(rtmp("<ReconnectWindowMs>0</ReconnectWindowMs>"), (0, 0));
+    assert_eq!(rtmp("<StandbyPublishers>2</StandbyPublishers>"), (5_000, 2));
+    let shared = "<TimestampMode>Original</TimestampMode>";
+    assert_eq!(rtmp(shared), (0, 0), "there may be another server");
+    assert_eq!(rtmp(&format!("{shared}<ReconnectWindowMs>900</ReconnectWindowMs>")), (900, 0));
+}
+
+#[test]
 fn the_redundancy_page_loads_with_warnings_for_what_is_not_served() {
     let text = server(&Parts {
         ports: "<Providers><RTMP><Port>1935</Port></RTMP></Providers>\
@@ -315,6 +338,7 @@ fn the_redundancy_page_loads_with_warnings_for_what_is_not_served() {
     assert_eq!(rtmp.timestamps, TimestampMode::SystemClock);
     assert_eq!(rtmp.silence.map(|it| it.as_millis()), Some(1_000));
     assert!(rtmp.block_duplicate);
+    assert!(rtmp.reconnect_window.is_zero(), "there may be another server");
 }
 
 // --- What does not, and where ---

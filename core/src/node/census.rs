@@ -46,8 +46,9 @@ impl Stream {
         if let Some(outputs) = self.outputs() {
             outputs.count(census);
         }
-        if let Source::Pull(pull) = &self.source {
-            pull.count(census);
+        match &self.source {
+            Source::Publisher(broadcast) => broadcast.count(census),
+            Source::Pull(pull) => pull.count(census),
         }
     }
 }

@@ -107,6 +107,14 @@ impl Node {
         self.directory_settle(now, store);
     }
 
+    /// A stream of this server has no publisher at the moment: another server that has one may have it.
+    pub(super) fn offer(&mut self, now: Now, key: &StreamKey) {
+        let Some(store) = self.store_of(key) else { return };
+        let Some(directory) = self.directories.get_mut(&store) else { return };
+        directory.announcer.offer(now, &name(key));
+        self.directory_settle(now, store);
+    }
+
     /// A stream of this server is over.
     pub(super) fn withdraw(&mut self, now: Now, key: &StreamKey) {
         let Some(store) = self.store_of(key) else { return };

@@ -1,4 +1,4 @@
-//! What happened lately to each pulled stream, in words: for the operator who asks why.
+//! What happened lately to each stream, in words: for the operator who asks why.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,6 +18,9 @@ impl Journal {
     /// Writes an event down if it says where a stream came from, or why it did not.
     pub(super) fn note(&mut self, now: Time, event: &Event) {
         let (key, line) = match event {
+            Event::PublishInterrupted { key, why } => (key, format!("its publisher is gone: {why}")),
+            Event::PublishResumed { key, .. } => (key, "a publisher goes on with it".to_owned()),
+            Event::PublishEnded { key, why } => (key, format!("its publisher is gone for good: {why}")),
             Event::PullDialled { key, url } => (key, format!("asked {url}")),
             Event::PullLost { key, url, why } => (key, format!("{url} was given up: {why}")),
             Event::PullPlaying { key, url, .. } => (key, format!("{url} plays")),

@@ -1,20 +1,25 @@
 //! Publishers: encoders that push a stream over RTMP.
+//!
+//! A stream has a [`Broadcast`], which outlives its publishers: the timeline, and who is on air. A publisher that comes
+//! back, or that has stood by, has a feed of its own onto that timeline, as an origin has at an edge.
+
+use core::time::Duration;
 
 use bytes::Bytes;
 
 use crate::census::Census;
-use crate::config::{Application, RtmpProvider};
-use crate::event::{Event, StreamKey};
+use crate::config::{RtmpProvider, TimestampMode};
+use crate::event::{Event, Joined, StreamKey};
 use crate::io::{Close, ConnId};
-use crate::limits::PUBLISHER_DEAD_AFTER;
-use crate::media::{Kind, StreamInfo};
-use crate::publish;
+use crate::limits::{PUBLISHER_DEAD_AFTER, STANDBY_PUBLISHERS_MAX};
+use crate::media::{Kind, Packet, StreamInfo, TrackId};
+use crate::publish::{self, Admission, Lineup, Reserve, Rules, Succession};
 use crate::pull::main_track;
-use crate::time::{Now, soonest};
+use crate::time::{Now, Time, soonest};
 use crate::timeline::{Doubt, Feed, Passed, Timeline};
 
 use super::draining::Life;
-use super::stream::{Source, StreamId};
+use super::stream::{Source, Stream, StreamId};
 use super::unread::Unread;
 use super::{Child, Node};
 
@@ -24,10 +29,15 @@ const RTMP_CLOCK_US: i64 = (1 << 32) * 1_000;
 /// One publisher's connection.
 pub(super) struct Publisher {
     session: publish::Session,
-    /// The stream that it publishes, once it was let in.
+    /// The stream that it publishes or stands by for, once it was let in.
     pub(super) stream: Option<StreamId>,
-    timeline: Timeline,
+    /// The track whose key frames decide where decoding can start.
+    main: Option<TrackId>,
     feed: Feed,
+    /// What the stream is when this publisher's media reaches it: until then it is what it was before.
+    info: Option<StreamInfo>,
+    /// What it has sent lately, while it stands by.
+    reserve: Option<Reserve>,
     /// Answers and acknowledgements.
     unread: Unread,
 }
@@ -35,10 +45,61 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) fn count(&self, census: &mut Census) {
         census.unsent_bytes += self.unread.bytes();
-        census.unfinished_bytes += self.session.held_bytes() + self.feed.held_bytes();
+        let reserved = self.reserve.as_ref().map_or(0, Reserve::bytes);
+        census.unfinished_bytes += self.session.held_bytes() + self.feed.held_bytes() + reserved;
         census.outputs += self.session.unpolled();
+    }
+}
+
+/// What a published stream has of its publishers, whoever they are.
+pub(super) struct Broadcast {
+    pub(super) lineup: Lineup,
+    timeline: Timeline,
+    /// How its publishers' times are placed, and what is remembered to join them.
+    provider: RtmpProvider,
+}
+
+impl Broadcast {
+    fn new(provider: RtmpProvider, first: ConnId) -> Broadcast {
+        let rules = Rules {
+            block_duplicate: provider.block_duplicate,
+            window: provider.reconnect_window,
+            standby_max: provider.standby,
+        };
+        let timeline = timeline(&provider);
+        Broadcast { lineup: Lineup::new(rules, first), timeline, provider }
+    }
+
+    pub(super) fn count(&self, census: &mut Census) {
         census.marks += self.timeline.marks();
     }
+
+    /// Why its times may not be the same on other servers; `None` if they are.
+    pub(super) fn doubt(&self) -> Option<Doubt> {
+        self.timeline.doubt()
+    }
+
+    /// Whether its times mean the same to every server.
+    pub(super) fn is_shared(&self) -> bool {
+        self.provider.timestamps != TimestampMode::ZeroBased
+    }
+
+    /// How long the publisher on air may be silent while another one stands by.
+    fn patience(&self) -> Duration {
+        self.provider.silence.unwrap_or(PUBLISHER_DEAD_AFTER)
+    }
+}
+
+/// A timeline for the streams of `provider`. It remembers its media where another publisher may repeat it: one that stands
+/// by, or a server that sends what it has of the recent past after it has reconnected.
+fn timeline(provider: &RtmpProvider) -> Timeline {
+    let mode = provider.timestamps;
+    let comes_back = mode == TimestampMode::ZeroBased && !provider.reconnect_window.is_zero();
+    let timeline = match comes_back || provider.standby > 0 {
+        true => Timeline::new(mode),
+        false => Timeline::forgetful(mode),
+    };
+    timeline.wrapping_every(RTMP_CLOCK_US)
 }
 
 impl Node {
@@ -46,8 +107,10 @@ impl Node {
         let publisher = Publisher {
             session: publish::Session::new(now),
             stream: None,
-            timeline: Timeline::forgetful(Default::default()),
+            main: None,
             feed: Feed::new(None),
+            info: None,
+            reserve: None,
             unread: Unread::default(),
         };
         self.publishers.insert(conn, publisher);
@@ -64,9 +127,11 @@ impl Node {
     pub(super) fn publisher_timeout(&mut self, now: Now, conn: ConnId) {
         let Some(publisher) = self.publishers.get_mut(&conn) else { return };
         publisher.session.handle_timeout(now);
-        let passed = publisher.feed.handle_timeout(&mut publisher.timeline, now);
-        if let Some(id) = publisher.stream {
-            self.deliver_published(now, conn, id, &passed);
+        if let Some(id) = publisher.stream.filter(|_| publisher.reserve.is_none())
+            && let Some(broadcast) = self.streams.get_mut(&id).and_then(Stream::broadcast_mut)
+        {
+            let passed = publisher.feed.handle_timeout(&mut broadcast.timeline, now);
+            self.deliver_published(now, conn, id, passed);
         }
         self.publisher_settle(now, conn);
     }
@@ -86,13 +151,11 @@ impl Node {
         self.publisher_settle(now, conn);
     }
 
-    /// Forgets a publisher whose connection is closed or will be; its stream ends.
+    /// Forgets a publisher whose connection is closed or will be.
     pub(super) fn publisher_gone(&mut self, now: Now, conn: ConnId, why: &str) {
+        self.publisher_leaves(now, conn, why, false);
         self.timers.remove(Child::Publisher(conn));
-        let Some(publisher) = self.publishers.remove(&conn) else { return };
-        if let Some(id) = publisher.stream {
-            self.end_stream(now, id, why);
-        }
+        self.publishers.remove(&conn);
     }
 
     /// Moves what the session has to say to where it belongs, until it is quiet.
@@ -100,9 +163,7 @@ impl Node {
         while let Some(output) = self.publishers.get_mut(&conn).and_then(|publisher| publisher.session.poll())
         {
             match output {
-                publish::Output::Changed(info) | publish::Output::Started(info) => {
-                    self.published_info(now, conn, info);
-                }
+                publish::Output::Changed(info) => self.published_info(now, conn, info),
                 publish::Output::Close { how, misbehaved } => {
                     if let Some(what) = misbehaved {
                         self.event(Event::PeerMisbehaved { conn, what });
@@ -110,11 +171,12 @@ impl Node {
                     self.publisher_gone(now, conn, "the publisher's connection was closed");
                     self.close(conn, how);
                 }
-                publish::Output::Ended { why } => self.publisher_gone_quietly(now, conn, &why),
+                publish::Output::Ended { why, goodbye } => self.publisher_leaves(now, conn, &why, goodbye),
                 publish::Output::Packet(packet) => self.published_packet(now, conn, packet),
                 publish::Output::Requested { host, app, stream, query: _ } => {
                     self.publish_requested(now, conn, &host, &app, stream);
                 }
+                publish::Output::Started(info) => self.publisher_started(now, conn, info),
                 publish::Output::Warning(what) => self.published_warning(conn, what),
                 publish::Output::Write(bytes) => self.write_to_publisher(now, conn, bytes),
             }
@@ -137,34 +199,89 @@ impl Node {
         self.close(conn, Close::Abort);
     }
 
-    /// The publisher ended its stream but not its connection.
-    fn publisher_gone_quietly(&mut self, now: Now, conn: ConnId, why: &str) {
-        let stream = self.publishers.get_mut(&conn).and_then(|publisher| publisher.stream.take());
-        if let Some(id) = stream {
-            self.end_stream(now, id, why);
+    /// A publisher publishes no more; its connection may still be there.
+    fn publisher_leaves(&mut self, now: Now, conn: ConnId, why: &str, goodbye: bool) {
+        let Some(publisher) = self.publishers.get_mut(&conn) else { return };
+        let Some(id) = publisher.stream.take() else { return };
+        (publisher.reserve, publisher.info) = (None, None);
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let key = stream.key.clone();
+        let Some(broadcast) = stream.broadcast_mut() else { return };
+        let can_go_on = |conn| {
+            let publisher = self.publishers.get(&conn);
+            publisher.and_then(|publisher| publisher.reserve.as_ref()).is_some_and(|it| !it.is_empty())
+        };
+        let succession = broadcast.lineup.leave(now.mono, conn, goodbye, can_go_on);
+        let is_shared = broadcast.is_shared();
+        match succession {
+            Succession::Over => self.end_stream(now, id, why),
+            Succession::PassesTo(next) => {
+                self.event(Event::PublishInterrupted { key, why: why.to_owned() });
+                self.go_on_air(now, id, next);
+            }
+            Succession::Unchanged => {}
+            Succession::Vacant(until) => {
+                self.event(Event::PublishInterrupted { key: key.clone(), why: why.to_owned() });
+                self.timers.set(Child::Stream(id), Some(until));
+                self.send_clients_elsewhere(now, id, is_shared);
+                self.offer(now, &key);
+            }
         }
     }
 
+    /// A publisher that stood by goes on air with what it has sent since its last key frame.
+    fn go_on_air(&mut self, now: Now, id: StreamId, conn: ConnId) {
+        if let Some(key) = self.streams.get(&id).map(|stream| stream.key.clone()) {
+            self.event(Event::PublishStarted { key, conn });
+        }
+        let Some(publisher) = self.publishers.get_mut(&conn) else { return };
+        let packets = publisher.reserve.take().unwrap_or_default().into_packets();
+        publisher.feed.expect_burst(u32::try_from(packets.len()).unwrap_or(u32::MAX));
+        for packet in packets {
+            self.published_packet(now, conn, packet);
+        }
+        self.publisher_settle(now, conn);
+    }
+
+    /// The publisher on air is dismissed if it has been silent for too long while others stand by.
+    fn relieve_the_silent(&mut self, now: Now, id: StreamId) {
+        let Some(broadcast) = self.streams.get(&id).and_then(Stream::broadcast) else { return };
+        let Some(on_air) = broadcast.lineup.on_air() else { return };
+        if self.is_silent(now, on_air, broadcast.patience()) {
+            self.dismiss_publisher(now, on_air, "it is silent, and another publisher of the name stands by");
+        }
+    }
+
+    fn is_silent(&self, now: Now, conn: ConnId, patience: Duration) -> bool {
+        let heard = self.publishers.get(&conn).map(|publisher| publisher.session.heard());
+        heard.is_none_or(|heard: Time| now.mono.since(heard) >= patience)
+    }
+
     fn publish_requested(&mut self, now: Now, conn: ConnId, host: &str, app: &str, stream: String) {
-        match self.admit(now, host, app, stream) {
-            Ok((key, app, provider)) => self.let_in(now, conn, key, app, &provider),
+        let admitted = self.admit(now, conn, host, app, stream);
+        let Some(publisher) = self.publishers.get_mut(&conn) else { return };
+        match admitted {
+            Ok((id, silence)) => {
+                publisher.stream = Some(id);
+                publisher.session.set_silence(silence);
+                publisher.session.accept();
+            }
             Err(why) => {
-                if let Some(publisher) = self.publishers.get_mut(&conn) {
-                    publisher.session.refuse(&why);
-                }
+                publisher.session.refuse(&why);
                 self.event(Event::PublishRefused { conn, why });
             }
         }
     }
 
-    /// Whether a stream may be published under this name, and if not, why.
+    /// Finds the stream that is to be published and gives the publisher a place in it, or says why it has none.
     fn admit(
         &mut self,
         now: Now,
+        conn: ConnId,
         host: &str,
         app: &str,
         stream: String,
-    ) -> Result<(StreamKey, Application, RtmpProvider), String> {
+    ) -> Result<(StreamId, Option<Duration>), String> {
         let vhost = self
             .config
             .vhost_for(host)
@@ -184,62 +301,112 @@ impl Node {
             );
         }
         let key = StreamKey { vhost: vhost.name.clone(), app: app.name.clone(), stream };
-        self.free_name(now, &key, &provider)?;
+        let silence = provider.silence;
+        // Who has to go first leaves the place empty, or ends the stream.
+        for _ in 0..=STANDBY_PUBLISHERS_MAX + 1 {
+            match self.place_in_lineup(now, conn, &key)? {
+                Some(Admission::After(old)) => {
+                    self.dismiss_publisher(now, old, "another publisher took the name over");
+                }
+                Some(_) => {
+                    let id = self.names.get(&key).copied();
+                    return Ok((id.ok_or("The stream has just ended; publish again.")?, silence));
+                }
+                None => break,
+            }
+        }
+        self.free_name_of_pull(now, &key, &provider)?;
         if self.streams.len() >= self.streams_max() {
             return Err("The server takes no more streams.".to_owned());
         }
-        Ok((key, app, provider))
+        let broadcast = Box::new(Broadcast::new(provider, conn));
+        let id = self.add_stream(now, key.clone(), app, Source::Publisher(broadcast));
+        self.event(Event::PublishStarted { key, conn });
+        Ok((id, silence))
     }
 
-    /// Makes a name free for a new publisher, or says why it is taken.
-    fn free_name(&mut self, now: Now, key: &StreamKey, provider: &RtmpProvider) -> Result<(), String> {
-        let Some(id) = self.names.get(key).copied() else { return Ok(()) };
-        let Some(stream) = self.streams.get(&id) else { return Ok(()) };
-        let (app, name) = (&key.app, &key.stream);
-        match &stream.source {
-            Source::Publisher(old) => {
-                let old = *old;
-                let heard = self.publishers.get(&old).map(|publisher| publisher.session.heard());
-                let is_alive = heard.is_some_and(|heard| now.mono.since(heard) < PUBLISHER_DEAD_AFTER);
-                if is_alive && provider.block_duplicate {
-                    return Err(format!("A stream named '{app}/{name}' is being published already."));
+    /// Gives a publisher its place in the stream that is published under this name; `None` if there is none.
+    fn place_in_lineup(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        key: &StreamKey,
+    ) -> Result<Option<Admission>, String> {
+        let Some(id) = self.names.get(key).copied() else { return Ok(None) };
+        let Some(broadcast) = self.streams.get(&id).and_then(Stream::broadcast) else { return Ok(None) };
+        let on_air = broadcast.lineup.on_air();
+        let is_alive = on_air.is_some_and(|on_air| !self.is_silent(now, on_air, PUBLISHER_DEAD_AFTER));
+        let Some(broadcast) = self.streams.get_mut(&id).and_then(Stream::broadcast_mut) else {
+            return Ok(None);
+        };
+        let admission = broadcast.lineup.admit(conn, is_alive);
+        match admission {
+            Admission::OnAir => {
+                if broadcast.is_shared() {
+                    // Times that mean something are found anew, as those of a new stream.
+                    broadcast.timeline = timeline(&broadcast.provider);
                 }
-                self.dismiss_publisher(now, old, "another publisher took the name over");
+                self.event(Event::PublishStarted { key: key.clone(), conn });
             }
-            // A pull that has nothing to show is a question, and here comes the answer.
-            Source::Pull(pull) => {
-                if let Some(url) = pull.active_url().filter(|_| provider.block_duplicate) {
-                    let host = url.host();
-                    return Err(format!(
-                        "A stream named '{app}/{name}' is here already: it is pulled from {host}."
-                    ));
+            Admission::Refused => {
+                let (app, name) = (&key.app, &key.stream);
+                return Err(format!("A stream named '{app}/{name}' is being published already."));
+            }
+            Admission::Standby => {
+                if let Some(publisher) = self.publishers.get_mut(&conn) {
+                    publisher.reserve = Some(Reserve::default());
                 }
-                self.end_stream(now, id, "a publisher took the name over");
+                self.event(Event::PublisherStandsBy { key: key.clone(), conn });
             }
+            Admission::After(_) => {}
         }
+        Ok(Some(admission))
+    }
+
+    /// Makes a name free that a pull has, or says why it is taken.
+    fn free_name_of_pull(
+        &mut self,
+        now: Now,
+        key: &StreamKey,
+        provider: &RtmpProvider,
+    ) -> Result<(), String> {
+        let Some(id) = self.names.get(key).copied() else { return Ok(()) };
+        let Some(Source::Pull(pull)) = self.streams.get(&id).map(|stream| &stream.source) else {
+            return Ok(());
+        };
+        // A pull that has nothing to show is a question, and here comes the answer.
+        if let Some(url) = pull.active_url().filter(|_| provider.block_duplicate) {
+            let (app, name, host) = (&key.app, &key.stream, url.host());
+            return Err(format!("A stream named '{app}/{name}' is here already: it is pulled from {host}."));
+        }
+        self.end_stream(now, id, "a publisher took the name over");
         Ok(())
     }
 
-    fn let_in(&mut self, now: Now, conn: ConnId, key: StreamKey, app: Application, provider: &RtmpProvider) {
-        let id = self.add_stream(now, key.clone(), app, Source::Publisher(conn));
+    /// What the publisher sends is known, and its first packet follows.
+    fn publisher_started(&mut self, now: Now, conn: ConnId, info: StreamInfo) {
         let Some(publisher) = self.publishers.get_mut(&conn) else { return };
-        publisher.stream = Some(id);
-        publisher.timeline = Timeline::forgetful(provider.timestamps).wrapping_every(RTMP_CLOCK_US);
-        publisher.session.set_silence(provider.silence);
-        publisher.session.accept();
-        self.event(Event::PublishStarted { key, conn });
+        let Some(stream) = publisher.stream.and_then(|id| self.streams.get(&id)) else { return };
+        let has_directory = self.directories.values().any(|known| known.vhost() == stream.key.vhost);
+        publisher.main = main_track(&info);
+        let feed = Feed::new(publisher.main).live();
+        publisher.feed = if has_directory { feed.agreeing() } else { feed };
+        if stream.info.is_some() || publisher.reserve.is_some() {
+            publisher.info = Some(info);
+        } else {
+            self.published_info(now, conn, info);
+        }
     }
 
-    /// The stream is known. It gets the names that the application's output profile gives.
+    /// The stream is what its publisher says. It gets the names that the application's output profile gives.
     fn published_info(&mut self, now: Now, conn: ConnId, mut info: StreamInfo) {
         let Some(publisher) = self.publishers.get_mut(&conn) else { return };
+        if publisher.info.is_some() {
+            publisher.info = Some(info);
+            return;
+        }
         let Some(id) = publisher.stream else { return };
         let Some(stream) = self.streams.get(&id) else { return };
-        if stream.info.is_none() {
-            let feed = Feed::new(main_track(&info));
-            let has_directory = self.directories.values().any(|known| known.vhost() == stream.key.vhost);
-            publisher.feed = if has_directory { feed.agreeing() } else { feed };
-        }
         let (video, audio) = &stream.app.track_names;
         for track in &mut info.tracks {
             let name = match track.kind {
@@ -264,44 +431,61 @@ impl Node {
         }
     }
 
-    fn published_packet(&mut self, now: Now, conn: ConnId, packet: crate::media::Packet) {
+    fn published_packet(&mut self, now: Now, conn: ConnId, packet: Packet) {
         let Some(publisher) = self.publishers.get_mut(&conn) else { return };
         let Some(id) = publisher.stream else { return };
-        let passed = publisher.feed.push(&mut publisher.timeline, now, packet);
-        self.deliver_published(now, conn, id, &passed);
+        if let Some(reserve) = &mut publisher.reserve {
+            reserve.push(publisher.main, packet);
+            return self.relieve_the_silent(now, id);
+        }
+        let Some(broadcast) = self.streams.get_mut(&id).and_then(Stream::broadcast_mut) else { return };
+        let passed = publisher.feed.push(&mut broadcast.timeline, now, packet);
+        self.deliver_published(now, conn, id, passed);
     }
 
     /// Other servers have said where a publisher's time zero lies, before or after it was placed.
     pub(super) fn time_zero_agreed(&mut self, now: Now, id: StreamId, ms: i64) {
-        let Some(Source::Publisher(conn)) = self.streams.get(&id).map(|stream| &stream.source) else {
-            return;
-        };
-        let conn = *conn;
+        let Some(broadcast) = self.streams.get_mut(&id).and_then(Stream::broadcast_mut) else { return };
+        let Some(conn) = broadcast.lineup.on_air() else { return };
         let Some(publisher) = self.publishers.get_mut(&conn) else { return };
-        let passed = publisher.feed.agreed(&mut publisher.timeline, now, ms);
-        if publisher.timeline.zero_ms().is_some_and(|placed| placed != ms) {
-            publisher.timeline.overruled();
+        let passed = publisher.feed.agreed(&mut broadcast.timeline, now, ms);
+        if broadcast.timeline.zero_ms().is_some_and(|placed| placed != ms) {
+            broadcast.timeline.overruled();
         }
-        self.deliver_published(now, conn, id, &passed);
+        self.deliver_published(now, conn, id, passed);
         self.publisher_settle(now, conn);
     }
 
-    /// Why the times of a publisher's stream may not be the same on other servers.
-    pub(super) fn publisher_doubt(&self, conn: ConnId) -> Option<Doubt> {
-        self.publishers.get(&conn).and_then(|publisher| publisher.timeline.doubt())
-    }
-
-    fn deliver_published(&mut self, now: Now, conn: ConnId, id: StreamId, passed: &Passed) {
+    fn deliver_published(&mut self, now: Now, conn: ConnId, id: StreamId, passed: Passed) {
+        if let Some(joined) = passed.joined {
+            self.publisher_joined(now, conn, id, joined);
+        }
         if passed.asks.is_some() || passed.joined.is_some() {
-            let placed = self.publishers.get(&conn).and_then(|publisher| publisher.timeline.zero_ms());
+            let broadcast = self.streams.get(&id).and_then(Stream::broadcast);
+            let placed = broadcast.and_then(|broadcast| broadcast.timeline.zero_ms());
             self.keep_time_zero(now, id, passed.asks, placed);
         }
-        self.deliver_all(now, id, passed);
-    }
-
-    fn deliver_all(&mut self, now: Now, id: StreamId, passed: &Passed) {
         for packet in &passed.packets {
             self.deliver(now, id, packet);
         }
+    }
+
+    /// A publisher's media has its place on the timeline: the stream is what this publisher says.
+    fn publisher_joined(&mut self, now: Now, conn: ConnId, id: StreamId, joined: Joined) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let (key, outage) = (stream.key.clone(), stream.silent_for(now.mono));
+        if let Some(broadcast) = stream.broadcast_mut() {
+            broadcast.lineup.delivers();
+        }
+        if joined != Joined::Exact {
+            stream.channel.forget_past();
+        }
+        let info = self.publishers.get_mut(&conn).and_then(|publisher| publisher.info.take());
+        let Some(info) = info else { return };
+        if joined == Joined::First {
+            self.start_over(id);
+        }
+        self.published_info(now, conn, info);
+        self.event(Event::PublishResumed { key, outage, joined });
     }
 }

@@ -119,7 +119,7 @@ impl Node {
         self.pull_settle(now, id);
     }
 
-    /// A stream's deadlines: its pull's, its viewers', and its own when nobody uses it.
+    /// A stream's deadlines: its pull's, its viewers', and its own when nobody uses it or publishes it.
     pub(super) fn stream_timeout(&mut self, now: Now, id: StreamId) {
         if let Some(pull) = self.pull_mut(id) {
             pull.handle_timeout(now);
@@ -127,6 +127,9 @@ impl Node {
         self.pull_settle(now, id);
         self.answer_overdue(now, id);
         self.answer_overdue_describes(now, id);
+        if self.streams.get(&id).and_then(Stream::over_at).is_some_and(|at| at <= now.mono) {
+            return self.end_stream(now, id, "its publisher has not come back");
+        }
         let unused_at = self.streams.get(&id).and_then(Stream::unused_at);
         if unused_at.is_some_and(|at| at <= now.mono) {
             return self.end_stream(now, id, "nobody plays it");
@@ -208,7 +211,10 @@ impl Node {
         };
         let describe = stream.describes.front().map(|held| held.until);
         let unused = stream.unused_check_at(now.mono);
-        let next = [pull, stream.waiting.next_deadline(), describe, unused].into_iter().flatten().min();
+        let next = [pull, stream.waiting.next_deadline(), describe, unused, stream.over_at()]
+            .into_iter()
+            .flatten()
+            .min();
         self.timers.set(Child::Stream(id), next);
     }
 }

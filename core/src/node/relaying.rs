@@ -141,6 +141,20 @@ impl Node {
         }
     }
 
+    /// A stream has lost its publisher. A server that knows marks is sent away at once: another origin may have the stream
+    /// still, and if not, it asks here again and waits. Others know no better than to wait where they are, unless what
+    /// follows has other times, for `all` of them.
+    pub(super) fn send_clients_elsewhere(&mut self, now: Now, id: StreamId, all: bool) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let knows_marks = |conn: &ConnId| self.clients.get(conn).is_some_and(|client| client.knows_marks);
+        let away: Vec<ConnId> =
+            stream.clients.iter().copied().filter(|conn| all || knows_marks(conn)).collect();
+        for conn in away {
+            self.client_gone(now, conn);
+            self.close(conn, Close::Flush);
+        }
+    }
+
     /// The stream has started: those who waited for its description get it.
     pub(super) fn answer_describes(&mut self, now: Now, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };

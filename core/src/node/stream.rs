@@ -15,6 +15,7 @@ use crate::time::{Now, Time};
 use crate::timeline::Doubt;
 
 use super::load::Meter;
+use super::publishing::Broadcast;
 use super::waiting::Waiting;
 use super::{Child, Node};
 
@@ -67,7 +68,7 @@ pub(super) enum Standing {
 
 /// Where a stream comes from.
 pub(super) enum Source {
-    Publisher(ConnId),
+    Publisher(Box<Broadcast>),
     Pull(Box<Pull>),
 }
 
@@ -130,9 +131,41 @@ impl Stream {
     pub(super) fn standing(&self, now: Time) -> Standing {
         match &self.info {
             None => Standing::Starting,
+            // The next publisher is waited for as the first one was.
+            Some(_) if self.is_interrupted() => Standing::Starting,
             Some(_) if now.since(self.last_packet) > self.patience() => Standing::Silent,
             Some(_) => Standing::Moving,
         }
+    }
+
+    /// What it has of its publishers, if it is published here.
+    pub(super) fn broadcast(&self) -> Option<&Broadcast> {
+        match &self.source {
+            Source::Publisher(broadcast) => Some(broadcast),
+            Source::Pull(_) => None,
+        }
+    }
+
+    pub(super) fn broadcast_mut(&mut self) -> Option<&mut Broadcast> {
+        match &mut self.source {
+            Source::Publisher(broadcast) => Some(broadcast),
+            Source::Pull(_) => None,
+        }
+    }
+
+    /// Whether it has lost its publisher, and no other one has delivered media since.
+    fn is_interrupted(&self) -> bool {
+        self.broadcast().is_some_and(|broadcast| broadcast.lineup.is_interrupted())
+    }
+
+    /// How long it has been without media.
+    pub(super) fn silent_for(&self, now: Time) -> Duration {
+        now.since(self.last_packet)
+    }
+
+    /// When it is over because its publisher does not come back.
+    pub(super) fn over_at(&self) -> Option<Time> {
+        self.broadcast().and_then(|broadcast| broadcast.lineup.over_at())
     }
 
     /// Whether it can be the source of the stream for which `mark` stands.
@@ -415,7 +448,7 @@ impl Node {
     /// Why the segments of a stream may not be those that other servers make of it; `None` if they are.
     pub(super) fn doubt(&self, stream: &Stream) -> Option<String> {
         let doubt = match &stream.source {
-            Source::Publisher(conn) => self.publisher_doubt(*conn),
+            Source::Publisher(broadcast) => broadcast.doubt(),
             Source::Pull(pull) => pull.doubt(),
         };
         let moved = stream.outputs().is_some_and(|outputs| !outputs.is_interchangeable());
@@ -439,6 +472,15 @@ impl Node {
         }
     }
 
+    /// What follows lies elsewhere in time: it is packaged as another stream of this name would be, for the same viewers.
+    pub(super) fn start_over(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if let Some(next) = stream.outputs().and_then(Outputs::next_numbers) {
+            self.ended.remember(stream.key.clone(), next);
+        }
+        stream.packaging = Packaging::NotYet;
+    }
+
     /// A stream is over: everybody who takes it is told, in the way of their protocol.
     pub(super) fn end_stream(&mut self, now: Now, id: StreamId, why: &str) {
         let Some(mut stream) = self.streams.remove(&id) else { return };
@@ -455,9 +497,11 @@ impl Node {
         self.refuse_describes(now, &mut stream);
         self.refuse_viewers(&mut stream);
         match &mut stream.source {
-            Source::Publisher(conn) => {
-                if let Some(publisher) = self.publishers.get_mut(conn) {
-                    publisher.stream = None;
+            Source::Publisher(broadcast) => {
+                for conn in broadcast.lineup.all() {
+                    if let Some(publisher) = self.publishers.get_mut(&conn) {
+                        publisher.stream = None;
+                    }
                 }
                 self.withdraw(now, &stream.key);
                 self.event(Event::PublishEnded { key: stream.key, why: why.to_owned() });

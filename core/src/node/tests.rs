@@ -21,6 +21,9 @@ use crate::testing::{Manner, Origin, at, frame, stream, video};
 use crate::wire::flv::{Tag, TagKind, tags};
 use crate::wire::ovt::{Client as OvtClient, ClientEvent};
 use crate::wire::rtmp::{Publisher as RtmpPublisher, PublisherAction};
+use publishers::with_standby;
+
+mod publishers;
 
 mod draining;
 mod load;
@@ -30,7 +33,7 @@ const URL: &str = "ovt://edge:9000/app/stream";
 
 /// An application that can do everything.
 fn application(name: &str, block_duplicate: bool) -> Application {
-    let rtmp = RtmpProvider { timestamps: TimestampMode::ZeroBased, block_duplicate, silence: None };
+    let rtmp = RtmpProvider { block_duplicate, ..RtmpProvider::default() };
     Application {
         name: name.to_owned(),
         providers: Providers { ovt: Some(OvtProvider::default()), rtmp: Some(rtmp) },
@@ -1197,9 +1200,9 @@ proptest! {
     /// Whatever happens, in whatever order: nothing is answered or closed twice, and after the shutdown nothing is
     /// left.
     #[test]
-    fn whatever_happens_it_ends(chances in prop::collection::vec(chance(), 1..60)) {
+    fn whatever_happens_it_ends(chances in prop::collection::vec(chance(), 1..60), standby in 0usize..3) {
         use crate::wire::ovt::{Application, message};
-        let (mut bench, mut origins) = (Bench::new(edge()), BTreeMap::new());
+        let (mut bench, mut origins) = (Bench::new(with_standby(edge(), standby)), BTreeMap::new());
         let mut id = 0;
         let mut asks = |what, name| {
             id += 1;

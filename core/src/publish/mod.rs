@@ -2,13 +2,15 @@
 //!
 //! A [`Session`] speaks RTMP with one publisher, asks whether it may publish where it wants to, and turns what it
 //! sends into a stream: a description, then packets in the normal form. It does not know which streams exist, who
-//! may publish, or what becomes of the packets.
+//! may publish, or what becomes of the packets. Which of several publishers of one name is on air is the [`Lineup`]'s.
 //!
 //! The life of a publisher: `Requested`, then `accept`, then `Started`, packets, `Ended`, `Close`.
 
 mod fault;
 mod intake;
+mod lineup;
 mod normal;
+mod reserve;
 mod sps;
 mod target;
 
@@ -19,6 +21,8 @@ use bytes::Bytes;
 
 pub use fault::Fault;
 use intake::Intake;
+pub use lineup::{Admission, Lineup, Rules, Succession};
+pub use reserve::Reserve;
 use target::Target;
 
 use crate::io::Close;
@@ -43,6 +47,8 @@ pub enum Output {
     Ended {
         /// Why, in a sentence's words.
         why: String,
+        /// Whether the publisher said that it was, or else may come back.
+        goodbye: bool,
     },
     /// A packet of the stream, after `Started`. Within a track DTS increases, unless it jumps back by more than a
     /// second because the encoder restarted its clock.
@@ -77,6 +83,8 @@ pub struct Session {
     now: Time,
     /// When bytes last arrived.
     heard: Time,
+    /// It has ended its stream itself.
+    said_goodbye: bool,
     out: VecDeque<Output>,
 }
 
@@ -102,6 +110,7 @@ impl Session {
             silence: None,
             now: now.mono,
             heard: now.mono,
+            said_goodbye: false,
             out: VecDeque::new(),
         }
     }
@@ -257,8 +266,8 @@ impl Session {
     }
 
     fn finished(&mut self, why: &'static str) {
-        let orderly = matches!(self.phase, Phase::Publishing(_));
-        self.close(Close::Flush, why, (!orderly).then(|| why.to_owned()));
+        self.said_goodbye = matches!(self.phase, Phase::Publishing(_));
+        self.close(Close::Flush, why, (!self.said_goodbye).then(|| why.to_owned()));
     }
 
     fn fail(&mut self, fault: &Fault) {
@@ -287,7 +296,7 @@ impl Session {
             }
         }
         if matches!(self.phase, Phase::Publishing(_)) {
-            self.out.push_back(Output::Ended { why: why.to_owned() });
+            self.out.push_back(Output::Ended { why: why.to_owned(), goodbye: self.said_goodbye });
         }
         self.out.push_back(Output::Close { how, misbehaved });
         self.phase = Phase::Closed;

@@ -197,6 +197,22 @@ impl Announcer {
         self.settle(now);
     }
 
+    /// The stream is here, but it is better taken from elsewhere: whoever waits for it gets it, and this origin waits behind
+    /// them. If nobody waits it stays this origin's.
+    pub fn offer(&mut self, now: Now, name: &str) {
+        let (Lease::Held { id, .. }, Some((name, stream))) = (self.lease, self.streams.get_key_value(name))
+        else {
+            return;
+        };
+        if stream.standing == Standing::Owner {
+            let name = name.clone();
+            // What is released is released before anything is claimed.
+            self.leaving.insert((id, name.clone()), stream.url.clone());
+            self.claim_at(now.mono, name);
+            self.settle(now);
+        }
+    }
+
     /// The stream is here no more.
     pub fn withdraw(&mut self, now: Now, name: &str) {
         self.forget(name);

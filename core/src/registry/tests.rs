@@ -83,6 +83,11 @@ impl Bench {
         self.run(0)
     }
 
+    fn offer(&mut self, origin: usize) -> &mut Self {
+        self.origins[origin].0.offer(at(self.ms), NAME);
+        self.run(0)
+    }
+
     fn peer(&mut self, origin: usize) -> &mut Peer {
         &mut self.origins[origin].1
     }
@@ -259,6 +264,23 @@ fn a_standby_takes_over_as_soon_as_the_owner_gives_up() {
     bench.run(30_000);
     assert_eq!(bench.owner(), Some(1), "it has learned of it");
     assert!(matches!(bench.peer(1).told.last(), Some(announcer::Told::Announced { .. })));
+    bench.demand_growing_epochs();
+}
+
+#[test]
+fn what_is_offered_goes_to_who_waits_and_else_stays() {
+    let mut bench = Bench::new(2);
+    bench.announce(0).run(5_000);
+    bench.offer(0);
+    assert_eq!(bench.owner(), Some(0), "nobody waits");
+    bench.announce(1).run(5_000);
+    bench.offer(0);
+    assert_eq!(bench.owner(), Some(1));
+    bench.run(30_000);
+    assert_eq!(bench.owner(), Some(1), "who has offered it does not take it back");
+    bench.withdraw(1);
+    assert_eq!(bench.owner(), Some(0), "but is next");
+    bench.demand_one_owner_per_epoch();
     bench.demand_growing_epochs();
 }
 
@@ -497,6 +519,7 @@ enum Act {
     Empty,
     Reach(Option<usize>, Reach),
     Restart(usize),
+    Offer(usize),
     Stop(usize, bool),
     Wait(u64),
     Withdraw(usize),
@@ -510,6 +533,7 @@ fn acts() -> impl Strategy<Value = Act> {
         Just(Act::Empty),
         (proptest::option::of(origin.clone()), reach).prop_map(|(who, reach)| Act::Reach(who, reach)),
         origin.clone().prop_map(Act::Restart),
+        origin.clone().prop_map(Act::Offer),
         (origin.clone(), any::<bool>()).prop_map(|(who, stopped)| Act::Stop(who, stopped)),
         (0..12_000_u64).prop_map(|ms| Act::Wait(ms / STEP_MS * STEP_MS)),
         origin.prop_map(Act::Withdraw),
@@ -538,6 +562,7 @@ proptest! {
                     has[origin] = false;
                     bench.restart(origin);
                 }
+                Act::Offer(origin) => drop(bench.offer(origin)),
                 Act::Stop(origin, stopped) => bench.peer(origin).stopped = stopped,
                 Act::Wait(ms) => {
                     bench.resolve().run(ms);

@@ -57,6 +57,12 @@ impl Channel {
         self.history.range(from..)
     }
 
+    /// What follows has not the same distance to what was before at every origin of the stream: it is not kept together.
+    pub fn forget_past(&mut self) {
+        self.history.clear();
+        self.history_bytes = 0;
+    }
+
     /// The bytes of what is kept for clients that come late.
     pub fn bytes(&self) -> usize {
         self.history.iter().map(|unit| unit.bytes.len()).sum()

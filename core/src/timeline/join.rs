@@ -26,6 +26,8 @@ pub struct Feed {
     agrees: bool,
     /// Whether another source plays, and this one waits until that one fails.
     stands_by: bool,
+    /// Whether a burst of its past may come first.
+    bursts: bool,
     state: State,
 }
 
@@ -77,12 +79,18 @@ struct Joining {
 impl Feed {
     /// A source whose decoding starts at key frames of `main`; with `None` any packet will do.
     pub fn new(main: Option<TrackId>) -> Feed {
-        Feed { main, agrees: false, stands_by: false, state: State::Joining(Joining::default()) }
+        let state = State::Joining(Joining::default());
+        Feed { main, agrees: false, stands_by: false, bursts: true, state }
     }
 
     /// The same, but it stands by: nothing of it passes until [`Feed::take_over`].
     pub fn standing_by(self) -> Feed {
         Feed { stands_by: true, ..self }
+    }
+
+    /// The same, but what comes first is live: if there was no source before, it starts at its first key frame.
+    pub fn live(self) -> Feed {
+        Feed { bursts: false, ..self }
     }
 
     /// The same, but other servers are asked where the time zero of a source lies that is put on the wall clock.
@@ -145,7 +153,7 @@ impl Feed {
         joining.hold(self.main, now, packet);
         if timeline.listens() {
             self.listen(timeline, now, &mut passed);
-        } else if !timeline.is_started() && !timeline.recalls {
+        } else if !(timeline.is_started() || timeline.recalls && self.bursts) {
             self.start_first(timeline, now, &mut passed);
         } else if let Some(offset_us) = joining.recognise(timeline, now) {
             self.start_recognised(timeline, now, offset_us, &mut passed);

@@ -131,7 +131,7 @@ impl Pair {
     /// Why the stream ended, and why the connection was cut, if both happened, in that order, and last.
     pub fn end(&self) -> Option<(&str, Close, Option<&str>)> {
         match &self.outputs[..] {
-            [.., Output::Ended { why }, Output::Close { how, misbehaved }] => {
+            [.., Output::Ended { why, .. }, Output::Close { how, misbehaved }] => {
                 Some((why, *how, misbehaved.as_deref()))
             }
             _ => None,

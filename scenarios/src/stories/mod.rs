@@ -33,6 +33,7 @@ mod origins_refuse;
 mod overload;
 mod persistent;
 mod picture_change;
+mod publisher;
 mod redundancy;
 mod registry;
 mod reload;
@@ -92,6 +93,9 @@ pub const ALL: &[Scenario] = &[
     encoder_jump::SCENARIO,
     picture_change::SCENARIO,
     second_publisher::SCENARIO,
+    publisher::resume::SCENARIO,
+    publisher::standby::SCENARIO,
+    publisher::storm::SCENARIO,
     restream::SCENARIO,
     hostile_peers::SCENARIO,
     slow_viewer::SCENARIO,
