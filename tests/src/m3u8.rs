@@ -25,6 +25,8 @@ pub struct Part {
     pub duration: f64,
     /// Whether it begins with a key frame.
     pub independent: bool,
+    /// Whether it was never there: players do not ask for it.
+    pub gap: bool,
 }
 
 /// A complete segment.
@@ -146,6 +148,7 @@ pub fn media(text: &str) -> Result<Media> {
                     index,
                     uri: attribute(&list, "URI").context("EXT-X-PART without URI")?.to_owned(),
                     duration: seconds(&list, "DURATION")?,
+                    gap: attribute(&list, "GAP") == Some("YES"),
                     independent: attribute(&list, "INDEPENDENT") == Some("YES"),
                 });
                 index += 1;

@@ -251,7 +251,7 @@ impl Rendition {
             None => media.parts.last().cloned().into_iter().collect(),
         };
         let mut arrivals = Vec::new();
-        for part in fresh.drain(..) {
+        for part in fresh.drain(..).filter(|part| !part.gap) {
             arrivals.push(self.take(part)?);
         }
         self.next = Some(media.next());
@@ -328,7 +328,7 @@ mod tests {
     use super::*;
 
     fn arrival(msn: u64, index: u64, at: Instant) -> Arrival {
-        let part = Part { msn, index, uri: String::new(), duration: 0.5, independent: true };
+        let part = Part { msn, index, uri: String::new(), duration: 0.5, independent: true, gap: false };
         Arrival {
             track: Track::Main,
             part,
