@@ -26,7 +26,10 @@ fn a_good_file_counts_a_broken_one_does_not_and_who_watches_does_not_notice() {
     fs::write(&file, good.replace("<Origins>", "<Orgins>")).expect("a file");
     reload(&mut cluster, "configuration_refused");
     let log = cluster.edge.process.log();
-    assert!(log.contains("edge.xml:") && log.contains("<Origins>"), "the line and the remedy: {log}");
+    assert!(
+        log.contains("edge.xml:31:") && log.contains("Write </Orgins>"),
+        "the line and the remedy: {log}"
+    );
 
     let mut client = Client::new(&cluster.http_authority(), PATIENCE);
     let mut other = |path: &str| client.get(&format!("/{path}/stream/llhls.m3u8")).expect("an answer").status;
