@@ -98,8 +98,8 @@ fn a_header_of_64_kib_is_refused() {
 
 #[test]
 fn connections_that_say_nothing_disturb_nobody_and_are_closed() {
-    /// A node gives an accepted connection 5 s to say what it wants.
-    const FIRST_WORD_WITHIN: Duration = Duration::from_secs(10);
+    /// A node gives an accepted connection 5 s to say what it wants; a busy machine may take its time to accept.
+    const FIRST_WORD_WITHIN: Duration = Duration::from_secs(20);
     undisturbed(|cluster| {
         let open = |port| TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
         let connections =
