@@ -97,7 +97,8 @@ fn changes(outcome: &Outcome) -> Vec<Change> {
             continue;
         }
         let before = outcome.facts[..index].iter().rev().filter(|other| other.edge == fact.edge);
-        let dials = before.take_while(|other| other.what == Did::Dial).count();
+        let since = before.take_while(|other| !matches!(other.what, Did::Play { .. }));
+        let dials = since.filter(|other| other.what == Did::Dial).count();
         changes.push(Change { edge: fact.edge.clone(), outage, dials });
     }
     changes
