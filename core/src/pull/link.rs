@@ -96,9 +96,17 @@ pub(super) struct Loss {
 }
 
 impl Link {
-    pub(super) fn new(now: Now, index: usize, url: &Url, first_id: u32, via: &[u64], patient: bool) -> Link {
+    pub(super) fn new(
+        now: Now,
+        serial: u64,
+        index: usize,
+        url: &Url,
+        first_id: u32,
+        via: &[u64],
+        patient: bool,
+    ) -> Link {
         Link {
-            serial: 0,
+            serial,
             index,
             conn: None,
             info: None,

@@ -1,10 +1,10 @@
 //! A pulled stream: which origin it comes from, and what happens when that origin is lost.
 //!
-//! A [`Pull`] is one stream's machine. Besides its standbys it holds at most two [`link`]s: the active one, whose media viewers see, and
-//! a candidate that is on its way to become active: the only link at the start and after a loss, a second one while
-//! the primary origin is tried again (failback). A candidate becomes active with its first placed packet, so that a
-//! switch never leaves a moment without a source. How often, and when, origins are tried is in [`attempts`]; links that are
-//! there before they are needed are in [`standby`].
+//! A [`Pull`] is one stream's machine. Besides its standbys it holds at most two [`link`]s: the active one, whose media
+//! viewers see, and a candidate that is on its way to become active: the only link at the start and after a loss, a
+//! second one while the primary origin is tried again (failback). A candidate becomes active with its first placed
+//! packet, so that a switch never leaves a moment without a source. How often, and when, origins are tried is in
+//! [`attempts`]; links that are there before they are needed are in [`standby`].
 //!
 //! An active link that is silent for longer than its [`rhythm`] allows is suspect. It is not dropped: the next origin is
 //! dialled as a candidate, a spare one, and whichever of the two has news first stays. So a false alarm costs a
@@ -404,9 +404,8 @@ impl Pull {
         let url = self.plan.urls.get(index)?;
         let endpoint = url.endpoint()?;
         let patient = !self.timeline.is_started() || self.plan.urls.len() == 1;
-        let mut link = Link::new(now, index, url, self.next_id, &self.plan.via, patient);
         self.links_made += 1;
-        link.serial = self.links_made;
+        let link = Link::new(now, self.links_made, index, url, self.next_id, &self.plan.via, patient);
         self.dialling.push_back(link.serial);
         self.out.push_back(Output::Open(endpoint));
         let is_news = self.failback_failure.is_none() && !self.standbys.is_known_lost(index);
