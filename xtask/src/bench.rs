@@ -62,14 +62,17 @@ pub fn relay(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// The number that stands behind `flag`.
+pub(crate) fn number_after<'a>(flag: &str, rest: &mut impl Iterator<Item = &'a &'a str>) -> Result<u64> {
+    let value = rest.next().with_context(|| format!("{flag} needs a number"))?;
+    value.parse().with_context(|| format!("{flag} {value}"))
+}
+
 fn parse(arguments: &[&str]) -> Result<Options> {
     let mut options = Options { streams: 20, seconds: 40, json: false, docs: true };
     let mut rest = arguments.iter();
     while let Some(flag) = rest.next() {
-        let mut number = || -> Result<u64> {
-            let value = rest.next().with_context(|| format!("{flag} needs a number"))?;
-            value.parse().with_context(|| format!("{flag} {value}"))
-        };
+        let mut number = || number_after(flag, &mut rest);
         match *flag {
             "--streams" => options.streams = usize::try_from(number()?)?,
             "--seconds" => options.seconds = number()?,

@@ -22,7 +22,7 @@ use headwater_tests::process::Process;
 use headwater_tests::{m3u8, machine, viewer};
 use serde_json::{Value, json};
 
-use crate::bench::write_section;
+use crate::bench::{number_after, write_section};
 use crate::{clip, programs, shell};
 
 struct Options {
@@ -65,10 +65,7 @@ fn parse(arguments: &[&str]) -> Result<Options> {
     let mut options = Options { streams: 10, viewers: 2_000, seconds: 10, json: false, docs: true };
     let mut rest = arguments.iter();
     while let Some(flag) = rest.next() {
-        let mut number = || -> Result<u64> {
-            let value = rest.next().with_context(|| format!("{flag} needs a number"))?;
-            value.parse().with_context(|| format!("{flag} {value}"))
-        };
+        let mut number = || number_after(flag, &mut rest);
         match *flag {
             "--streams" => options.streams = usize::try_from(number()?)?,
             "--viewers" => options.viewers = usize::try_from(number()?)?,

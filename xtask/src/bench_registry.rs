@@ -15,7 +15,7 @@ use headwater_tests::machine;
 use headwater_tests::process::Process;
 use serde_json::{Value, json};
 
-use crate::bench::write_section;
+use crate::bench::{number_after, write_section};
 use crate::{programs, shell};
 
 struct Options {
@@ -58,10 +58,7 @@ fn parse(arguments: &[&str]) -> Result<Options> {
         Options { streams: 100_000, origins: 100, seconds: 20, routes: 1_000_000, json: false, docs: true };
     let mut rest = arguments.iter();
     while let Some(flag) = rest.next() {
-        let mut number = || -> Result<u64> {
-            let value = rest.next().with_context(|| format!("{flag} needs a number"))?;
-            value.parse().with_context(|| format!("{flag} {value}"))
-        };
+        let mut number = || number_after(flag, &mut rest);
         match *flag {
             "--streams" => options.streams = usize::try_from(number()?)?,
             "--origins" => options.origins = usize::try_from(number()?)?,
