@@ -168,13 +168,13 @@ impl Pull {
         while self.recruit_due().is_some_and(|due| due.at <= now.mono) {
             let urls = self.plan.urls.len();
             let mut in_turn = (0..urls).map(|n| (self.standbys.next + n) % urls);
-            let Some(index) = in_turn.find(|index| !self.is_linked(*index)) else {
+            let free = in_turn.find(|index| !self.is_linked(*index));
+            let Some(link) = free.and_then(|index| self.new_link(now, index)) else {
                 self.standbys.next_at = now.mono + pause(1, &mut self.rng);
                 return;
             };
-            self.standbys.next = index + 1;
-            let link = self.new_link(now, index);
-            self.standbys.links.extend(link.map(Link::standing_by));
+            self.standbys.next = link.index + 1;
+            self.standbys.links.push(link.standing_by());
         }
     }
 
