@@ -205,12 +205,12 @@ impl Timing {
             _ => (&mut self.audio, &self.video),
         };
         let of = (mark.encoder(), mark.run, epoch);
-        // What counts is when it is presented: over a hole a sample may be decoded earlier than it was made.
+        // What counts is when it is presented: behind a hole a sample may be decoded earlier than it was made. Whoever
+        // begins with that one has not seen the hole.
         let offset_us = dts_us + late_us - i64::try_from(mark.dts_us).unwrap_or(i64::MAX);
         let follows = lane.last.is_some_and(|(last, of_epoch)| {
             (last.source, last.run, of_epoch, last.frame + 1) == (mark.source, mark.run, epoch, frame)
         });
-        let first = lane.last.is_none();
         lane.last = Some((mark, epoch));
         if lane.began.is_none_or(|(run, _)| run != of) {
             lane.began = Some((of, mark.dts_us));
@@ -222,7 +222,7 @@ impl Timing {
             return wrong;
         }
         let seam_us = if mark.source & 1 == 0 { ROUNDING_US } else { STEP_US };
-        if late_us < -ROUNDING_US || (late_us > ROUNDING_US && (follows || first)) {
+        if late_us < -ROUNDING_US || (late_us > ROUNDING_US && follows) {
             wrong.push(Mistiming::Composition { frame, us: late_us });
         }
         match lane.spans.back_mut().filter(|span| span.of == of) {
@@ -357,6 +357,14 @@ mod tests {
                 Mistiming::Distance { frame: 51, us: -33_333 }
             ]
         );
+        let mut behind_a_hole = Timing::default();
+        let mut frames = Frames::new(Source::with_b_frames(), 1, Wall::from_micros(0));
+        let of_video = (0..600).map(|_| frames.produce().mark).filter(|mark| mark.source & 1 == 0);
+        for mark in of_video.filter(|mark| mark.frame >= 50) {
+            let early_us = if mark.frame == 50 { 17_000 } else { 0 };
+            let composition_us = i64::from(mark.composition_us) + early_us;
+            assert_eq!(behind_a_hole.frame(mark, mark.dts_us as i64 - early_us, composition_us, 0), []);
+        }
         let late = times(|mark| if mark.frame >= 50 && mark.source & 1 == 0 { (40_000, 0) } else { (0, 0) });
         assert_eq!(late[0], Mistiming::Distance { frame: 50, us: 40_000 });
         assert!(matches!(late[1], Mistiming::OutOfStep { us: -40_000, .. }), "{late:?}");
