@@ -2,7 +2,8 @@
 //!
 //! It takes nothing new, gives its streams in the directory to those who wait for them, and sends edges away: they go to
 //! their next origin at once and miss nothing, because it has the recent past of the stream. Only an edge knows whether
-//! there is another origin: one that finds none comes back, and is served on. Viewers who watch go on watching; new ones
+//! there is another origin: one that finds none comes back, and is served on; one that only wants to have the stream from
+//! here as well is not. Viewers who watch go on watching; new ones
 //! are told to ask elsewhere. The server goes when it serves nobody, and at the latest when its time is over.
 
 use crate::event::Event;

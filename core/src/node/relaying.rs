@@ -62,9 +62,9 @@ impl Node {
         let result = client.server.receive(bytes, now);
         while let Some(event) = self.clients.get_mut(&conn).and_then(|client| client.server.poll()) {
             match event {
-                ovt::ServerEvent::Describe { id, target, via } => {
+                ovt::ServerEvent::Describe { id, target, via, spare } => {
                     self.client_asked(now, conn);
-                    self.describe_asked(now, conn, id, &target, via);
+                    self.describe_asked(now, conn, id, &target, via, spare);
                 }
                 ovt::ServerEvent::Play { id, target, history_ms, beat_ms } => {
                     self.client_asked(now, conn);
@@ -202,7 +202,7 @@ impl Node {
         self.close(conn, how);
     }
 
-    fn describe_asked(&mut self, now: Now, conn: ConnId, id: u32, target: &Url, via: Vec<u64>) {
+    fn describe_asked(&mut self, now: Now, conn: ConnId, id: u32, target: &Url, via: Vec<u64>, spare: bool) {
         let (key, offered) = self.key_of(target);
         if !offered {
             return self.no_such_stream(now, conn, Application::Describe, id, &key);
@@ -213,6 +213,9 @@ impl Node {
         let asker = via.last().copied();
         if let Some(client) = self.clients.get_mut(&conn) {
             client.knows_marks = asker.is_some();
+        }
+        if spare && self.is_draining() {
+            return self.not_started(now, conn, id, &key);
         }
         let stream = match self.names.get(&key).copied() {
             Some(stream) => stream,

@@ -129,6 +129,11 @@ impl Link {
         }
     }
 
+    /// The same, while the stream plays from another origin.
+    pub(super) fn beside_another(self) -> Link {
+        Link { client: self.client.as_spare(), ..self }
+    }
+
     /// The same, as a standby: nobody waits for it.
     pub(super) fn standing_by(self) -> Link {
         Link { stands_by: true, patient: true, ..self }

@@ -406,6 +406,7 @@ impl Pull {
         let patient = !self.timeline.is_started() || self.plan.urls.len() == 1;
         self.links_made += 1;
         let link = Link::new(now, self.links_made, index, url, self.next_id, &self.plan.via, patient);
+        let link = if self.active.is_some() { link.beside_another() } else { link };
         self.dialling.push_back(link.serial);
         self.out.push_back(Output::Open(endpoint));
         let is_news = self.failback_failure.is_none() && !self.standbys.is_known_lost(index);

@@ -16,8 +16,6 @@ pub const SCENARIO: Scenario = Scenario {
 fn write(draw: &mut Draw) -> Script {
     let mut script = Script::new();
     script.draw_network(draw).draw_patience(draw);
-    // It would go back to the origin, which has not gone yet.
-    script.edges[0].failback = false;
     script.encoders[0].gop = draw.pick(&[15, 30, 60]);
     script.viewer("edge", 5_000).count = draw.small(1..=4);
     let asked = draw.number(10_000..=14_000);
@@ -30,12 +28,7 @@ fn write(draw: &mut Draw) -> Script {
     script.must(Rule::Failover { ms: failover });
     script.must(Rule::Gap { ms: script.part_gap_ms() + failover });
     let (edge, server) = ("edge".to_owned(), "origin-b".to_owned());
-    script.must(Rule::PlaysFrom {
-        edge,
-        server,
-        from_ms: asked + failover + 500,
-        until_ms: script.length_ms,
-    });
+    script.must(Rule::PlaysFrom { edge, server, from_ms: asked + failover + 500, until_ms: restart });
     // Whoever was sent away could come back for three seconds.
     script.must(Rule::Gone { host, by_ms: asked + 4_000, until_ms: restart });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError).must(Rule::Decodable);

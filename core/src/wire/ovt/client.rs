@@ -28,6 +28,7 @@ pub struct Client {
     history_ms: Option<u32>,
     beat_ms: Option<u32>,
     via: Vec<u64>,
+    spare: bool,
     origin: Option<u64>,
     phase: Phase,
     reassembler: Reassembler,
@@ -90,6 +91,7 @@ impl Client {
             history_ms,
             beat_ms: None,
             via: Vec::new(),
+            spare: false,
             origin: None,
             phase: Phase::Idle,
             reassembler: Reassembler::for_edge(),
@@ -103,6 +105,11 @@ impl Client {
     /// The client for a stream that others have asked for: `via` marks on whose behalf DESCRIBE is asked.
     pub fn with_via(self, via: Vec<u64>) -> Client {
         Client { via, ..self }
+    }
+
+    /// The client for a stream that plays from another origin already.
+    pub fn as_spare(self) -> Client {
+        Client { spare: true, ..self }
     }
 
     /// The client that asks another Headwater for a sign of life after so many milliseconds without media.
@@ -184,7 +191,7 @@ impl Client {
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
         let extension = match application {
-            Application::Describe => Extension { via: &self.via, ..Extension::default() },
+            Application::Describe => Extension { via: &self.via, spare: self.spare, ..Extension::default() },
             Application::Play => {
                 Extension { history_ms: self.history_ms, beat_ms: self.beat_ms, ..Extension::default() }
             }

@@ -4,7 +4,8 @@
 //! OvenMediaEngine edge, and no further; unknown keys are ignored on both sides, and one of ours rides on that. With
 //! it a PLAY asks another Headwater for the recent past (`"headwater":{"history_ms":4000}`), and a DESCRIBE says for
 //! which streams of which servers it is asked (`"headwater":{"via":["0123456789abcdef"]}`), so that a request that
-//! comes back to where it began can be told. The answer to that DESCRIBE says by which of these marks the origin's
+//! comes back to where it began can be told, and whether the asker has the stream from elsewhere already
+//! (`"headwater":{"spare":true}`), so that an origin that is about to go need not begin with it. The answer to that DESCRIBE says by which of these marks the origin's
 //! stream goes (`"headwater":{"mark":"0123456789abcdef"}`), so that the origin is not given back what it gives.
 //!
 //! A PLAY may ask for a beat, too (`"headwater":{"beat_ms":50}`): for a sign of life whenever the origin has had nothing
@@ -87,6 +88,8 @@ pub struct Request {
     /// On whose behalf it is asked, the first asker first: Headwater's own extension of DESCRIBE. At most
     /// [`limits::OVT_VIA_MAX`] marks; a mark means something only to the server that made it.
     pub via: Vec<u64>,
+    /// Whether the asker plays the stream from another origin: Headwater's own extension of DESCRIBE.
+    pub spare: bool,
 }
 
 /// Why a request cannot be read, in the order in which it is looked at.
@@ -135,7 +138,8 @@ impl Request {
             Application::Describe => read_via(&value),
             Application::Play | Application::Stop => Vec::new(),
         };
-        Ok(Request { application, id, target, history_ms, beat_ms, via })
+        let spare = application == Application::Describe && value["headwater"]["spare"] == Value::Bool(true);
+        Ok(Request { application, id, target, history_ms, beat_ms, via, spare })
     }
 }
 
@@ -160,6 +164,8 @@ pub struct Extension<'a> {
     pub beat_ms: Option<u32>,
     /// See [`Request::via`].
     pub via: &'a [u64],
+    /// See [`Request::spare`].
+    pub spare: bool,
 }
 
 /// The packets of a request. `target` is sent as it is, because it is the name by which the origin's operator knows
@@ -176,6 +182,7 @@ pub fn request(
         headwater: (extension != Extension::default()).then(|| ExtensionText {
             beat_ms: extension.beat_ms,
             history_ms: extension.history_ms,
+            spare: extension.spare,
             via: extension.via.iter().copied().map(write_mark).collect(),
         }),
         id,
@@ -485,6 +492,8 @@ struct ExtensionText {
     beat_ms: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     history_ms: Option<u32>,
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    spare: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     via: Vec<String>,
 }
@@ -816,6 +825,21 @@ mod tests {
         let many = format!("[{}]", vec![r#""1""#; 1_000].join(","));
         let many = expected.replace(r#"["0000000000000001","ffffffffffffffff"]"#, &many);
         assert_eq!(read(&many).map(|via| via.len()), Ok(limits::OVT_VIA_MAX));
+    }
+
+    #[test]
+    fn a_describe_may_say_that_it_is_not_urgent() {
+        let spare = Extension { spare: true, ..Extension::default() };
+        let packets = request(Application::Describe, 1, "ovt://h/a/s", spare, Wall::default());
+        let expected =
+            r#"{"application":"describe","headwater":{"spare":true},"id":1,"target":"ovt://h/a/s"}"#;
+        assert_eq!(text(&packets), expected);
+        let read = |text: &str| Request::parse(text.as_bytes()).map(|request| request.spare);
+        assert_eq!(read(expected), Ok(true));
+        assert_eq!(read(&expected.replace("describe", "play")), Ok(false));
+        for other in ["false", "1", "null", r#""true""#] {
+            assert_eq!(read(&expected.replace("true", other)), Ok(false));
+        }
     }
 
     #[test]

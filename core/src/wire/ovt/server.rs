@@ -45,6 +45,8 @@ pub enum ServerEvent {
         target: Url,
         /// On whose behalf it asks; only another Headwater says so.
         via: Vec<u64>,
+        /// Whether it plays the stream from another origin; only another Headwater says so.
+        spare: bool,
     },
     /// It wants a stream: answer with [`Server::play_ok`] and then send media, or with a `no_such_*`.
     Play {
@@ -192,8 +194,8 @@ impl Server {
     fn request(&mut self, text: &[u8], wall: Wall) {
         let event = match Request::parse(text) {
             Err(error) => ServerEvent::Write(error.answer(wall)),
-            Ok(Request { application: Application::Describe, id, target, via, .. }) => {
-                ServerEvent::Describe { id, target, via }
+            Ok(Request { application: Application::Describe, id, target, via, spare, .. }) => {
+                ServerEvent::Describe { id, target, via, spare }
             }
             Ok(request @ Request { application: Application::Play, .. }) => self.play(request, wall),
             Ok(Request { application: Application::Stop, id, target, .. }) => {
