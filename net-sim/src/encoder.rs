@@ -141,13 +141,15 @@ pub struct Target {
     pub app: String,
     /// The stream key.
     pub stream: String,
+    /// Whose dialect of RTMP is spoken: one of [`crate::dialect::Habits::COUNT`], or our own client's.
+    pub dialect: Option<u32>,
 }
 
 impl Target {
     /// The stream `app/stream` on `host`:`port`.
     pub fn new(host: &str, port: u16, app: &str, stream: &str) -> Target {
         let to = Endpoint { host: host.to_owned(), port };
-        Target { to, app: app.to_owned(), stream: stream.to_owned() }
+        Target { to, app: app.to_owned(), stream: stream.to_owned(), dialect: None }
     }
 
     /// The URL of the application, as RTMP's `tcUrl` wants it.

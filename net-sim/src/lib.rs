@@ -36,6 +36,7 @@ use core::time::Duration;
 pub mod check;
 pub mod clock;
 mod conns;
+pub mod dialect;
 pub mod encoder;
 pub mod fmp4;
 mod host;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use headwater_core::wire::rtmp::amf0::Value;
 use headwater_core::wire::rtmp::{Publisher, PublisherAction};
 
+use crate::dialect::Dialect;
 use crate::encoder::{PublishClient, PublishOutput, Source, Target};
 
 /// RTMP, spoken by [`headwater_core::wire::rtmp::Publisher`].
@@ -13,8 +14,12 @@ pub struct Rtmp {
 }
 
 impl Rtmp {
-    /// A client for one target, before its connection stands. It fits [`crate::encoder::Encoder::new`].
+    /// A client for one target, before its connection stands; another encoder's, if the target asks for its dialect. It
+    /// fits [`crate::encoder::Encoder::new`].
     pub fn connect(target: &Target) -> Box<dyn PublishClient> {
+        if let Some(dialect) = target.dialect {
+            return Dialect::connect(target, dialect);
+        }
         let publisher = Publisher::new(&target.tc_url(), &target.app, &target.stream);
         Box::new(Rtmp { publisher, failed: None })
     }

@@ -36,7 +36,10 @@ pub fn started_after(source: &Source, gone: Duration) -> Source {
 
 /// Where `plan` publishes to. `address` says under which name or address a host is reached.
 pub fn targets(plan: &Encoder, address: impl Fn(&str) -> String) -> Vec<Target> {
-    let target = |server: &String| Target::new(&address(server), RTMP_PORT, "live", &plan.stream);
+    let target = |server: &String| Target {
+        dialect: plan.dialect,
+        ..Target::new(&address(server), RTMP_PORT, "live", &plan.stream)
+    };
     plan.to.iter().map(target).collect()
 }
 

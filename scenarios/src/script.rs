@@ -188,6 +188,9 @@ pub struct Encoder {
     /// When the 32 bits of RTMP's timestamps are used up, if it is synchronised: its clock is set so at its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wraps_at_ms: Option<u64>,
+    /// Which dialect of RTMP it speaks (`headwater_net_sim::dialect`); our own client's if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<u32>,
 }
 
 /// A player.
@@ -614,6 +617,7 @@ impl Encoder {
             size: 1,
             synchronised: false,
             wraps_at_ms: None,
+            dialect: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::script::Script;
 mod absent_stream;
 mod clock_steps;
 mod crowd;
+mod dialects;
 mod dns;
 mod drain_edge;
 mod drain_origin;
@@ -91,6 +92,7 @@ pub const ALL: &[Scenario] = &[
     edge_partition::SCENARIO,
     encoder_loss::SCENARIO,
     encoder_jump::SCENARIO,
+    dialects::SCENARIO,
     picture_change::SCENARIO,
     second_publisher::SCENARIO,
     publisher::resume::SCENARIO,

@@ -1,6 +1,8 @@
 //! Every seed switches whole classes of features and of faults on or off, so that no fault hides another. Nothing is
 //! promised while it lasts but safety; when the core is put right everything must play again.
 
+use headwater_net_sim::dialect::Habits;
+
 use super::Scenario;
 use crate::draw::Draw;
 use crate::rules::Rule;
@@ -129,6 +131,9 @@ fn encoders_of(script: &mut Script, draw: &mut Draw) {
         let first = script.encoders[0].clone();
         let (name, content) = ("rival".to_owned(), 9);
         script.encoders.push(Encoder { name, content, wraps_at_ms: None, ..first });
+    }
+    for encoder in &mut script.encoders {
+        encoder.dialect = draw.percent(30).then(|| draw.number(0..=u64::from(Habits::COUNT - 1)) as u32);
     }
 }
 
