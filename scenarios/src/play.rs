@@ -28,7 +28,7 @@ use crate::cluster::{master_url, server};
 use crate::encoders;
 use crate::report::{Broken, Report};
 use crate::rules::{PlaylistsAreAsConfigured, Rule};
-use crate::script::{self, Act, Door, Encoder, Script, source_of};
+use crate::script::{self, Act, Door, Encoder, Script, Spoilt, source_of};
 use crate::servers::{HLS_PORT, OVT_PORT, RTMP_PORT, ServerXml};
 
 /// Plays `script`. When a rule is broken it is played once more up to that moment, to tell the very event.
@@ -720,7 +720,11 @@ fn boot_origin(script: &Script, origin: &script::Origin) -> Boot {
     let encoder = script.encoders.iter().find(|encoder| Some(&encoder.name) == origin.ome.as_ref());
     if let Some(encoder) = encoder {
         let source = encoders::source(script, encoder);
-        return ome::Origin::boot(ome::Stream::new("live", &encoder.stream, source));
+        let stream = ome::Stream::new("live", &encoder.stream, source);
+        return match origin.spoilt {
+            None => ome::Origin::boot(stream),
+            Some(Spoilt { how, after }) => ome::spoilt::boot(stream, how, after),
+        };
     }
     let boot = server(&ServerXml::origin(origin, "*"));
     let boot = boot.listen(RTMP_PORT, Service::Rtmp).listen(OVT_PORT, Service::Ovt);

@@ -5,6 +5,7 @@
 //! engine can play it. It knows no engine: a host is a name, and time is milliseconds from the beginning.
 
 use headwater_core::limits;
+use headwater_net_sim::ome::spoilt::Wrong;
 use serde::{Deserialize, Serialize};
 
 use crate::draw::Draw;
@@ -82,9 +83,21 @@ pub struct Origin {
     /// It is OvenMediaEngine, as it is modelled: what the encoder of this name produces is made by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ome: Option<String>,
+    /// It goes wrong on every connection, if it is OvenMediaEngine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoilt: Option<Spoilt>,
     /// StandbyPublishers.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub standby: u32,
+}
+
+/// An origin that goes wrong on every connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spoilt {
+    /// How.
+    pub how: Wrong,
+    /// So many writes are as they should be: the answer to DESCRIBE, to PLAY, and then frames.
+    pub after: u32,
 }
 
 /// How an origin serves viewers, on a timeline that others may have too.
@@ -576,7 +589,7 @@ impl Origin {
     /// An origin.
     pub fn new(name: &str) -> Origin {
         let name = name.to_owned();
-        Origin { name, store: None, plain_keys: true, serves: None, ome: None, standby: 0 }
+        Origin { name, store: None, plain_keys: true, serves: None, ome: None, spoilt: None, standby: 0 }
     }
 }
 

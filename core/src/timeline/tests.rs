@@ -533,3 +533,32 @@ fn a_burst_that_comes_in_pieces_is_joined_where_its_end_is_live() {
     assert!((8_000..=8_250).contains(&last), "{last}");
     assert_eq!(out.len(), 101);
 }
+
+#[test]
+fn what_came_behind_a_seam_is_not_repeated() {
+    // The first origin ends with frame 60. The second one, which keeps no past, goes on with frame 75 and is placed by the
+    // clock: earlier or later than that frame belongs. Its last frame is number 90.
+    for off_ms in [-120_i64, -17, 0, 17, 120] {
+        let big = |n: i64| packet(VIDEO, n * 40, n % 25 == 0, payload(n, 600));
+        let mut timeline = Timeline::new(TimestampMode::ZeroBased);
+        play(&mut timeline, (0..=60).map(|n| (n as u64 * 40, big(n))));
+        let mut second = Feed::new(Some(VIDEO));
+        let mut seen = Vec::new();
+        for n in 75..=90 {
+            let clock = (n * 40 + off_ms) as u64;
+            seen.extend(second.push(&mut timeline, at(clock), big(n)).packets);
+            seen.extend(second.handle_timeout(&mut timeline, at(clock + 10)).packets);
+        }
+        assert_eq!(seen.len(), 16);
+        let seam_ms = seen[0].dts.ticks() - 75 * 40;
+        // The third one has all of it, and four frames more.
+        let mut third = Feed::new(Some(VIDEO));
+        third.expect_burst(85);
+        let mut out = Vec::new();
+        for n in 10..=94 {
+            out.extend(third.push(&mut timeline, at(94 * 40), big(n)).packets);
+        }
+        let places: Vec<i64> = (91..=94).map(|n| n * 40 + seam_ms).collect();
+        assert_eq!(millis(&out), places, "{off_ms} ms off, a seam of {seam_ms} ms");
+    }
+}

@@ -7,6 +7,7 @@
 mod edge;
 mod origin;
 mod packet;
+pub mod spoilt;
 
 pub use edge::{Breach, Edge, EdgeSeen, OmeIsContent, Pulling};
 pub use origin::{Origin, Stream};

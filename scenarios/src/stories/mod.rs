@@ -4,6 +4,7 @@ use crate::draw::Draw;
 use crate::script::Script;
 
 mod absent_stream;
+mod bad_origin;
 mod clock_steps;
 mod crowd;
 mod dialects;
@@ -79,6 +80,7 @@ pub const ALL: &[Scenario] = &[
     reload::SCENARIO,
     overload::SCENARIO,
     origin_flap::SCENARIO,
+    bad_origin::SCENARIO,
     origins_all::SCENARIO,
     origins_gone::SCENARIO,
     origins_refuse::SCENARIO,
