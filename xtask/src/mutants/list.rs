@@ -134,6 +134,18 @@ mod tests {
     }
 
     #[test]
+    fn every_mutant_has_its_place_in_the_code() {
+        let root = headwater_tests::binary::workspace();
+        let mutants = read(&root.join("xtask/mutants.txt")).unwrap();
+        let lost = |mutant: &Mutant| {
+            let source = fs::read_to_string(root.join(&mutant.file)).unwrap();
+            mutant.place(&source).err().map(|error| format!("{error:#}"))
+        };
+        let lost: Vec<String> = mutants.iter().filter_map(lost).collect();
+        assert!(lost.is_empty(), "{}", lost.join("\n"));
+    }
+
+    #[test]
     fn a_text_is_found_whatever_the_white_space() {
         let source = "fn f() {\n    a( b,\n      c );\n    aa(b, c); a(d)\n}";
         assert_eq!(&source[only(source, "a(b, c)").unwrap()], "a( b,\n      c )");
