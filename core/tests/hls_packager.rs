@@ -15,8 +15,12 @@ use hls_support::*;
 const BASE_MSN: u64 = 300_000_000;
 
 fn started(seconds: i64) -> Packager {
+    started_with(&LlHls::default(), seconds)
+}
+
+fn started_with(config: &LlHls, seconds: i64) -> Packager {
     let source = Source { length_us: seconds * 1_000_000, ..Source::default() };
-    let mut packager = packager(&LlHls::default(), &source.info());
+    let mut packager = packager(config, &source.info());
     source.packets().iter().for_each(|packet| packager.push(packet));
     packager
 }
@@ -326,6 +330,45 @@ fn legacy_playlists_have_no_low_latency_tags() {
         assert!(!playlist.contains(tag), "{tag}");
     }
     assert_eq!(playlist.matches("#EXTINF:6.000000,").count(), 3);
+}
+
+#[test]
+fn l3_a_delta_update_and_what_is_known_are_the_whole_playlist() {
+    let mut packager = started(90);
+    for track in [VIDEO, AUDIO] {
+        let whole = text(&get(&mut packager, &chunklist(track)));
+        assert!(whole.contains(",CAN-SKIP-UNTIL=36.000000\n"), "six target durations of 6 s: {whole}");
+        let delta = text(&get(&mut packager, &format!("{}?_HLS_skip=YES", chunklist(track))));
+        let (head, rest) = delta.split_once("#EXT-X-SKIP:SKIPPED-SEGMENTS=").unwrap();
+        let (skipped, rest) = rest.split_once('\n').unwrap();
+        let skipped: usize = skipped.parse().unwrap();
+        let begins: Vec<usize> = whole.match_indices("#EXT-X-PROGRAM-DATE-TIME").map(|(at, _)| at).collect();
+        let (known, listed) = whole.split_at(begins[skipped]);
+        let map = known.lines().find(|line| line.starts_with("#EXT-X-MAP")).unwrap();
+        assert_eq!(rest, format!("{map}\n{listed}"));
+        assert!(known.starts_with(&head.replace("VERSION:9", "VERSION:6")) && head.contains("VERSION:9"));
+        // What is left out ended 36 s before the end, and the next segment did not.
+        let seconds = |text: &str| -> f64 {
+            let durations = text.lines().filter_map(|line| line.strip_prefix("#EXTINF:")?.strip_suffix(','));
+            let open = text.rsplit(".m4s\n").next().unwrap_or_default();
+            let parts =
+                open.lines().filter_map(|line| line.strip_prefix("#EXT-X-PART:DURATION=")?.split(',').next());
+            durations.chain(parts).map(|seconds| seconds.parse::<f64>().unwrap()).sum()
+        };
+        let first = &whole[begins[skipped]..begins[skipped + 1]];
+        assert!(seconds(listed) >= 36.0 && seconds(listed) - seconds(first) < 36.0, "{}", seconds(listed));
+    }
+    packager.finish();
+    let ended = text(&get(&mut packager, &format!("{}?_HLS_skip=YES", chunklist(VIDEO))));
+    assert!(!ended.contains("EXT-X-SKIP"), "not after the end");
+}
+
+#[test]
+fn l3_a_short_playlist_has_no_delta_updates() {
+    let mut packager = started_with(&LlHls { segment_count: 6, ..LlHls::default() }, 90);
+    let whole = text(&get(&mut packager, &chunklist(VIDEO)));
+    assert!(!whole.contains("CAN-SKIP-UNTIL"));
+    assert_eq!(text(&get(&mut packager, &format!("{}?_HLS_skip=YES", chunklist(VIDEO)))), whole);
 }
 
 #[test]

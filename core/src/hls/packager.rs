@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::grid::GridAnchor;
 use super::lane::Lane;
 use super::playlist::{self, Common};
-use super::request::{Request, TrackRef};
+use super::request::{Form, Request, TrackRef};
 use super::segmenter::Segmenter;
 use super::session::Session;
 use super::tag::Tag;
@@ -176,7 +176,7 @@ impl WaitFor {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Cached {
     Master(String, bool),
-    Media(TrackId, bool),
+    Media(TrackId, Form),
 }
 
 impl Packager {
@@ -246,18 +246,18 @@ impl Packager {
     pub fn answer(&mut self, request: &Request, gzip: bool) -> Answer {
         match request {
             Request::Master { name, legacy } => self.answer_master(name, *legacy, gzip),
-            Request::Chunklist { of, msn, part, legacy } => {
+            Request::Chunklist { of, msn, part, form } => {
                 let Some(lane) = self.lane(of) else { return not_found() };
                 if of.key != lane.names.key {
                     return not_found();
                 }
-                let directives = if *legacy { None } else { msn.map(|msn| (msn, *part)) };
+                let directives = msn.filter(|_| *form != Form::Legacy).map(|msn| (msn, *part));
                 if let Some(other) = reload(lane, directives) {
                     return other;
                 }
                 let cache =
                     if msn.is_some() { CacheKind::ChunklistWithDirectives } else { CacheKind::Chunklist };
-                self.text(Cached::Media(of.track, *legacy), cache, gzip)
+                self.text(Cached::Media(of.track, *form), cache, gzip)
             }
             Request::Init { of } => self.answer_init(of),
             Request::Segment { of, msn } => {
@@ -333,7 +333,7 @@ impl Packager {
     fn render(&self, what: &Cached) -> String {
         let lanes = self.segmenter.lanes();
         match what {
-            Cached::Media(track, legacy) => {
+            Cached::Media(track, form) => {
                 let longest_us = lanes.iter().map(|lane| lane.target_us).max().unwrap_or(0);
                 let configured = self.config.part_hold_back.unwrap_or_default().as_micros();
                 let common = Common {
@@ -342,7 +342,7 @@ impl Packager {
                     preload_hint: self.config.preload_hint,
                 };
                 let lane = lanes.iter().find(|lane| lane.track.id == *track);
-                lane.map_or(String::new(), |lane| playlist::media(lane, lanes, common, *legacy))
+                lane.map_or(String::new(), |lane| playlist::media(lane, lanes, common, *form))
             }
             Cached::Master(name, legacy) => {
                 let configured = self.playlists.iter().find(|playlist| playlist.file_name == *name);

@@ -7,11 +7,15 @@ use std::sync::Arc;
 use super::convert::{self, Format};
 use super::lane::Lane;
 use super::names;
+use super::request::Form;
 use super::window::{Segment, Window, micros};
 use crate::media::{Kind, Playlist, PlaylistOptions, Rendition, TrackId};
 
 /// Segments whose parts are listed: the newest ones.
 const SEGMENTS_WITH_PARTS: u64 = 3;
+/// Segments that end so many target durations before the playlist does are left out of delta updates: no fewer than six
+/// (RFC 8216bis section 4.4.3.8), and playlists of as few segments have none.
+const SKIP_UNTIL_TARGETS: i64 = 6;
 /// Said when neither configuration nor measurement knows a bit rate.
 const UNKNOWN_BITRATE: u64 = 1_000_000;
 
@@ -24,9 +28,9 @@ pub(super) struct Common {
 }
 
 /// The media playlist of `lane`, one of `lanes`.
-pub(super) fn media(lane: &Lane, lanes: &[Lane], common: Common, legacy: bool) -> String {
+pub(super) fn media(lane: &Lane, lanes: &[Lane], common: Common, form: Form) -> String {
     let mut out = String::with_capacity(16_384);
-    write_media(&mut out, lane, lanes, common, legacy).expect("writing to a String never fails");
+    write_media(&mut out, lane, lanes, common, form).expect("writing to a String never fails");
     out
 }
 
@@ -35,21 +39,35 @@ fn write_media(
     lane: &Lane,
     lanes: &[Lane],
     common: Common,
-    legacy: bool,
+    form: Form,
 ) -> Result<(), fmt::Error> {
-    let window = &lane.window;
-    writeln!(out, "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:{}", common.target_duration_s)?;
+    let (window, legacy) = (&lane.window, form == Form::Legacy);
+    let until_us = SKIP_UNTIL_TARGETS * 1_000_000 * common.target_duration_s;
+    let can_skip = window.count() as i64 > SKIP_UNTIL_TARGETS;
+    let skipped = match form {
+        Form::Delta if can_skip && !window.ended() => window.older_than(until_us),
+        Form::Whole | Form::Delta | Form::Legacy => 0,
+    };
+    let version = if skipped > 0 { 9 } else { 6 };
+    writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}", common.target_duration_s)?;
     if !legacy {
         let (hold_back, target) = (Seconds(common.hold_back_us), Seconds(lane.target_us));
-        writeln!(out, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back}")?;
+        write!(out, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back}")?;
+        if can_skip {
+            write!(out, ",CAN-SKIP-UNTIL={}", Seconds(until_us))?;
+        }
+        writeln!(out)?;
         writeln!(out, "#EXT-X-PART-INF:PART-TARGET={target}")?;
     }
     let first = window.segments().next();
     writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{}", first.map_or(0, |segment| segment.msn))?;
     writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", window.discontinuity_sequence)?;
     let newest = window.last().map_or(0, |(segment, _)| segment.msn);
+    if skipped > 0 {
+        writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")?;
+    }
     let mut map: Option<&Arc<Format>> = None;
-    for segment in window.segments().filter(|segment| segment.complete || !legacy) {
+    for segment in window.segments().skip(skipped).filter(|segment| segment.complete || !legacy) {
         if segment.discontinuity {
             writeln!(out, "#EXT-X-DISCONTINUITY")?;
         }

@@ -24,8 +24,8 @@ pub enum Request {
         msn: Option<u64>,
         /// `_HLS_part`; never without `msn`.
         part: Option<u32>,
-        /// `_HLS_legacy=YES`: without low-latency tags.
-        legacy: bool,
+        /// How much of it.
+        form: Form,
     },
     /// An init section.
     Init {
@@ -48,6 +48,17 @@ pub enum Request {
         /// Its number in the segment.
         part: u32,
     },
+}
+
+/// How much of a media playlist is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// All of it.
+    Whole,
+    /// `_HLS_skip`: without the segments that the asker knows (RFC 8216bis section 6.2.5.1), where there are such.
+    Delta,
+    /// `_HLS_legacy=YES`: without low-latency tags.
+    Legacy,
 }
 
 /// A track as a file name refers to it. Whether kind and key are right only the stream knows.
@@ -91,8 +102,8 @@ impl RequestError {
 }
 
 impl Request {
-    /// Reads the last segment of a path, and the query behind the `?`. `_HLS_skip` and unknown parameters are
-    /// ignored; of a parameter that is there twice, the first counts.
+    /// Reads the last segment of a path, and the query behind the `?`. Unknown parameters are ignored; of a parameter that
+    /// is there twice, the first counts.
     pub fn parse(file: &str, query: Option<&str>) -> Result<Request, RequestError> {
         let unknown = || RequestError::UnknownFile(file.chars().take(200).collect());
         let (stem, extension) = file.split_once('.').ok_or_else(unknown)?;
@@ -106,7 +117,7 @@ impl Request {
                 if part.is_some() && msn.is_none() {
                     return Err(RequestError::PartWithoutMsn);
                 }
-                Ok(Request::Chunklist { of, msn, part, legacy: query.legacy() })
+                Ok(Request::Chunklist { of, msn, part, form: query.form() })
             }
             ("m3u8", _) if !stem.is_empty() && stem.len() <= 200 => {
                 Ok(Request::Master { name: stem.into(), legacy: query.legacy() })
@@ -154,6 +165,14 @@ impl<'a> Query<'a> {
         })
     }
 
+    fn form(&self) -> Form {
+        match self.get("_HLS_skip") {
+            _ if self.legacy() => Form::Legacy,
+            Some("YES" | "v2") => Form::Delta,
+            _ => Form::Whole,
+        }
+    }
+
     fn legacy(&self) -> bool {
         self.get("_HLS_legacy").is_some_and(|value| value.eq_ignore_ascii_case("YES"))
     }
@@ -177,7 +196,7 @@ mod tests {
         );
         assert_eq!(
             parse("chunklist_0_video_K_llhls.m3u8", Some("_HLS_msn=7&_HLS_part=2&_HLS_skip=YES")),
-            Request::Chunklist { of: of(Kind::Video), msn: Some(7), part: Some(2), legacy: false }
+            Request::Chunklist { of: of(Kind::Video), msn: Some(7), part: Some(2), form: Form::Delta }
         );
         assert_eq!(parse("init_0_audio_K_llhls.m4s", None), Request::Init { of: of(Kind::Audio) });
         assert_eq!(

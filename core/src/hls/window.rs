@@ -185,6 +185,21 @@ impl Window {
         }
     }
 
+    /// How many segments are listed when there are enough, the open one included.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How many of the segments end at least `us` microseconds before the last one does.
+    pub(super) fn older_than(&self, us: i64) -> usize {
+        let mut rest_us: i64 = self.listed.iter().map(Segment::duration_us).sum();
+        let is_old = |segment: &&Segment| {
+            rest_us = rest_us.saturating_sub(segment.duration_us());
+            rest_us >= us
+        };
+        self.listed.iter().take_while(is_old).count()
+    }
+
     /// How many discontinuities there were before the media of segment `msn`, which is listed.
     pub(super) fn discontinuities_until(&self, msn: u64) -> u64 {
         let until = self.listed.iter().take_while(|segment| segment.msn <= msn);
