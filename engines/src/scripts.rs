@@ -53,7 +53,7 @@ fn source() -> String {
 /// Nobody loses a frame, and the edge is without media for so long at most.
 fn unharmed(mut script: Script, silent_ms: u64) -> Script {
     // The close arrives; connect, DESCRIBE and PLAY take a round trip each; a burst needs a moment to find its place.
-    let failover = silent_ms + 8 * script.one_way_ms() + 50;
+    let failover = silent_ms + script.dial_ms() + 50;
     let gap = script.part_gap_ms() + failover;
     script.must(Rule::EveryFrameOnce).must(Rule::Failover { ms: failover }).must(Rule::Gap { ms: gap });
     script

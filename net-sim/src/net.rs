@@ -37,8 +37,8 @@ pub struct Link {
     pub latency: Latency,
     /// Bytes per second; unlimited if none.
     pub bandwidth: Option<u64>,
-    /// Of a million packets, how many are lost. A datagram is lost for good; what is in a stream comes a
-    /// retransmission later.
+    /// Of a million packets, how many are lost. A datagram is lost for good; what is in a stream is sent
+    /// again, and may be lost again.
     pub loss_ppm: u32,
     /// Of a million packets, how many take a detour. A datagram is overtaken by later ones; a stream waits for it.
     pub reorder_ppm: u32,
@@ -173,14 +173,24 @@ impl Links {
         self.wires[wire.0].way
     }
 
-    /// When a packet of `bytes` that leaves at `now` is there. The way is open.
+    /// When a packet of `bytes` that leaves at `now` and is not lost is there. The way is open.
     pub(crate) fn arrival(&mut self, now: Time, wire: WireNo, bytes: usize) -> Time {
         let (link, left) = self.leave(now, wire, bytes);
-        let mut there = travel(&link, left, &mut self.rng);
-        if self.rng.chance(link.loss_ppm) {
-            there += RETRANSMISSION_MIN;
+        travel(&link, left, &mut self.rng)
+    }
+
+    /// How many of `packets` of streams are lost.
+    pub(crate) fn losses(&mut self, wire: WireNo, packets: u32) -> u32 {
+        let loss_ppm = self.link(wire).loss_ppm;
+        if loss_ppm == 0 {
+            return 0;
         }
-        there
+        (0..packets).map(|_| u32::from(self.rng.chance(loss_ppm))).sum()
+    }
+
+    /// The longest payload of a stream's packet.
+    pub(crate) fn mss(&self, wire: WireNo) -> usize {
+        self.link(wire).mtu.saturating_sub(HEADERS).max(1)
     }
 
     /// When a datagram of `bytes`, headers included, that leaves at `now` is there: once, twice or not at all. The
@@ -196,11 +206,15 @@ impl Links {
         [Some(first), second]
     }
 
+    fn link(&self, wire: WireNo) -> Link {
+        let wire = &self.wires[wire.0];
+        wire.own.unwrap_or(if wire.is_loop { self.loopback } else { self.usual })
+    }
+
     /// What a packet of `bytes` is sent over, and when its last byte has left.
     fn leave(&mut self, now: Time, wire: WireNo, bytes: usize) -> (Link, Time) {
+        let link = self.link(wire);
         let wire = &mut self.wires[wire.0];
-        let usual = if wire.is_loop { self.loopback } else { self.usual };
-        let link = wire.own.unwrap_or(usual);
         let Some(rate) = link.bandwidth else { return (link, now) };
         let us = (bytes as u64).saturating_mul(1_000_000) / rate.max(1);
         wire.busy_until = wire.busy_until.max(now) + Duration::from_micros(us);
@@ -218,5 +232,5 @@ fn travel(link: &Link, left: Time, rng: &mut Rng) -> Time {
 const MTU_ETHERNET: usize = 1_500;
 /// The longest packet on Linux's loopback interface, in bytes.
 const MTU_LOOPBACK: usize = 65_536;
-/// The first retransmission of a lost segment comes this much later (Linux: TCP_RTO_MIN).
-pub(crate) const RETRANSMISSION_MIN: Duration = Duration::from_millis(200);
+/// What TCP and IP need of a packet, with the timestamps that Linux adds.
+const HEADERS: usize = 52;

@@ -739,7 +739,11 @@ impl World {
                 return self.read_later(id);
             }
             let Some(signal) = host.pending.pop_front() else { return };
+            let read_from = signal.stream();
             self.take(id, signal);
+            if let Some((conn, side)) = read_from {
+                self.tcp_ack(conn, side, None);
+            }
         }
     }
 

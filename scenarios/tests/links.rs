@@ -35,7 +35,7 @@ fn lost_packets_and_jitter_are_not_a_loss_of_the_origin() {
 
 #[test]
 fn packets_that_are_held_up_are_waited_for_unless_another_origin_has_them_sooner() {
-    for (seed, held_ms, switches) in [(0, 200, 1), (1, 250, 1), (2, 500, 2), (3, 2_000, 2)] {
+    for (seed, held_ms, switches) in [(0, 100, 1), (1, 170, 1), (2, 500, 2), (3, 2_000, 2)] {
         let (mut cluster, viewer) = Cluster::playing(seed, &Plan::default(), secs(10));
         cluster.world.hold(cluster.edge, cluster.origin_a);
         cluster.world.run_for(ms(held_ms));

@@ -438,10 +438,10 @@ fn silence_is_left_after_its_time_and_not_counted_against_the_next_origin() {
 fn an_origin_that_stands_still_is_left_as_soon_as_another_has_news() {
     let mut bench = Bench::new(plan(&["a", "b"]), &[("a", PLAYS), ("b", PLAYS)]);
     bench.run(4_000).host("a").stopped = true;
-    bench.run(340);
+    bench.run(240);
     assert_eq!(bench.played(), [('a', Joined::First), ('b', Joined::Exact)]);
-    assert_eq!(bench.doubts(), [(false, 300)]);
-    assert_eq!(bench.losses(), ["no sign of life for 300 ms, and another origin has more"]);
+    assert_eq!(bench.doubts(), [(false, 200)]);
+    assert_eq!(bench.losses(), ["no sign of life for 200 ms, and another origin has more"]);
     bench.run(4_000).demand_every_frame();
     // It is not alive without signs of life for longer, but there silence may be the encoder's.
     let mut bench = Bench::without_beats(plan(&["a", "b"]), &[("a", PLAYS), ("b", PLAYS)]);
@@ -460,7 +460,7 @@ fn a_suspect_that_speaks_before_another_does_is_kept_and_the_other_one_hung_up()
         assert_eq!(bench.dialled_since(0), ["a", "b"]);
         bench.host("a").stopped = false;
         bench.run(2_000);
-        assert_eq!(bench.doubts(), [(false, 300), (true, 520)]);
+        assert_eq!(bench.doubts(), [(false, 200), (true, 520)]);
         assert!(bench.links.values().all(|(host, _)| host == "a"));
         assert_eq!((bench.played().len(), bench.losses().len()), (1, 0));
         bench.demand_every_frame();

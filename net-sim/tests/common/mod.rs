@@ -60,6 +60,12 @@ impl Heard {
         at.map(|(now, _)| now.mono.since(start))
     }
 
+    /// When it heard anything last.
+    pub fn last(&self) -> Option<Duration> {
+        let start = self.boots.first()?.1.mono;
+        self.inputs.last().map(|(now, _)| now.mono.since(start))
+    }
+
     pub fn has(&self, what: &Heard1) -> bool {
         self.inputs.iter().any(|(_, heard)| heard == what)
     }

@@ -36,7 +36,7 @@ fn write(draw: &mut Draw) -> Script {
     // One round over both origins a second, and no more than that, whoever asks and how often.
     let rounds = u32::try_from((found - 1_000) / 1_000).unwrap_or(0) + 1;
     script.must(Rule::Dials { edge: "edge".to_owned(), most: 2 * rounds });
-    script.must(Rule::FirstPart { ms: 2 * script.one_way_ms() * 9 + 2_150 });
+    script.must(Rule::FirstPart { ms: script.dial_ms() + 10 * script.one_way_ms() + 2_150 });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError);
     script
 }

@@ -36,7 +36,7 @@ fn write(draw: &mut Draw) -> Script {
     }
 
     // As when an origin dies.
-    let failover = 8 * script.one_way_ms() + 50;
+    let failover = script.dial_ms() + 50;
     script.must(Rule::Failover { ms: failover });
     script.must(Rule::Gap { ms: script.part_gap_ms() + failover });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError);

@@ -24,7 +24,7 @@ fn write(draw: &mut Draw) -> Script {
     script.recovery.within_ms = 0;
 
     // As in `edge-pull`, from the first origin.
-    script.must(Rule::FirstPart { ms: 2 * script.one_way_ms() * 9 + 150 });
+    script.must(Rule::FirstPart { ms: script.dial_ms() + 10 * script.one_way_ms() + 150 });
     script.must(Rule::Dials { edge: "edge".to_owned(), most: 1 });
     script.must(Rule::Gap { ms: script.part_gap_ms() });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError).must(Rule::NoFailover);

@@ -34,10 +34,10 @@ fn write(draw: &mut Draw) -> Script {
     script.at(right, Act::Dns { name: name.clone(), host: Some(name.clone()) });
 
     // The edge asks for the first origin once a second, and a try may just have begun.
-    let returns = right + 1_000 + 1_500 + 8 * script.one_way_ms() + 200;
+    let returns = right + 1_000 + 1_500 + script.dial_ms() + 200;
     let edge = "edge".to_owned();
     script.must(Rule::PlaysFrom { edge, server: name, from_ms: returns, until_ms: script.length_ms });
-    script.must(Rule::FirstPart { ms: costs + 2 * script.one_way_ms() * 9 + 150 });
+    script.must(Rule::FirstPart { ms: costs + script.dial_ms() + 10 * script.one_way_ms() + 150 });
     script.must(Rule::Gap { ms: script.part_gap_ms() });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError);
     script.recovery.core = ["origin-a", "origin-b", "encoder", "edge"].map(str::to_owned).to_vec();

@@ -24,7 +24,7 @@ fn write(draw: &mut Draw) -> Script {
     script.at(asked, Act::Drain { host: host.clone() }).at(restart, Act::Restart { host: host.clone() });
     script.length_ms = restart + 5_000;
 
-    let failover = 8 * script.one_way_ms() + 50;
+    let failover = script.dial_ms() + 50;
     script.must(Rule::Failover { ms: failover });
     script.must(Rule::Gap { ms: script.part_gap_ms() + failover });
     let (edge, server) = ("edge".to_owned(), "origin-b".to_owned());

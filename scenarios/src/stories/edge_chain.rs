@@ -44,10 +44,10 @@ fn write(draw: &mut Draw) -> Script {
 
     // As when an origin is lost. The other edge has the stream already: its own leaf plays it.
     let waits = if silent { script.suspects_ms() } else { 0 };
-    let failover = waits + 8 * script.one_way_ms() + 50;
+    let failover = waits + script.dial_ms() + 50;
     script.must(Rule::Failover { ms: failover });
     script.must(Rule::Gap { ms: script.part_gap_ms() + failover });
-    let first_part = 2 * script.one_way_ms() * 12 + 150;
+    let first_part = 2 * script.dial_ms() + 8 * script.one_way_ms() + 150;
     script.must(Rule::FirstPart { ms: first_part });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError);
     script

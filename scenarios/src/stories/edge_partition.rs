@@ -29,7 +29,7 @@ fn write(draw: &mut Draw) -> Script {
     script.length_ms = at + cut + 12_000;
 
     // A try that nobody answers takes 1.5 s, and the pause after it at most two.
-    let found = cut.max(script.edges[1].no_input_ms) + 1_500 + 2_000 + 8 * script.one_way_ms() + 200;
+    let found = cut.max(script.edges[1].no_input_ms) + 1_500 + 2_000 + script.dial_ms() + 200;
     script.must(Rule::Decodable);
     script.must(Rule::Failover { ms: found });
     script.must(Rule::Gap { ms: script.part_gap_ms() + found });

@@ -33,9 +33,9 @@ fn write(draw: &mut Draw) -> Script {
         script.must(Rule::Dials { edge: edge.clone(), most: tries });
     }
 
-    // The viewer connects and asks for the first playlist; the edge connects, asks for DESCRIBE and PLAY at each origin;
-    // the viewer asks for two playlists, and for the first part and what belongs to it.
-    let round_trips = 2 + 3 * u64::from(tries) + 4;
+    // The viewer connects and asks for the first playlist; the edge connects, asks for DESCRIBE and PLAY at each origin,
+    // and gets the recent past (see `Script::dial_ms`); the viewer asks for two playlists, and for the first part and what belongs to it.
+    let round_trips = 2 + 3 * u64::from(tries) + 5 + 4;
     script.must(Rule::FirstPart { ms: 2 * script.one_way_ms() * round_trips + 150 });
     script.must(Rule::Gap { ms: script.part_gap_ms() });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError).must(Rule::NoFailover);

@@ -36,7 +36,7 @@ fn write(draw: &mut Draw) -> Script {
     script.length_ms = comes + 8_000;
 
     // As for any cold edge.
-    script.must(Rule::FirstPart { ms: 2 * script.one_way_ms() * 9 + 150 });
+    script.must(Rule::FirstPart { ms: script.dial_ms() + 10 * script.one_way_ms() + 150 });
     script.must(Rule::Gap { ms: script.part_gap_ms() });
     script.must(Rule::NumbersGoOn).must(Rule::EveryFrameOnce).must(Rule::NoFatalError);
     script

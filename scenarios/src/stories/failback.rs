@@ -34,7 +34,7 @@ fn write(draw: &mut Draw) -> Script {
     script.length_ms = returns + 5_000;
     script.must(Rule::PlaysFrom { edge, server: host, from_ms: returns, until_ms: returns + 5_000 });
 
-    let failover = 8 * script.one_way_ms() + 50;
+    let failover = script.dial_ms() + 50;
     script.must(Rule::Failover { ms: failover });
     script.must(Rule::Gap { ms: script.part_gap_ms() + failover });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError);

@@ -18,7 +18,7 @@ fn write(draw: &mut Draw) -> Script {
     script.draw_network(draw).draw_patience(draw);
     script.edges[0].failback = false;
     script.viewer("edge", 5_000);
-    let failover = script.suspects_ms() + 8 * script.one_way_ms() + 50;
+    let failover = script.suspects_ms() + script.dial_ms() + 50;
     let (edge, origin) = ("edge".to_owned(), "source of edge".to_owned());
     let at = draw.number(12_000..=16_000);
     let gap = match draw.number(0..=2) {

@@ -23,7 +23,7 @@ fn write(draw: &mut Draw) -> Script {
     script.at(dies, Act::Crash { host: "source of edge".to_owned(), how });
 
     // The close arrives; connect, DESCRIBE and PLAY take a round trip each; a burst needs a moment to find its place.
-    let failover = 8 * script.one_way_ms() + 50;
+    let failover = script.dial_ms() + 50;
     script.must(Rule::Failover { ms: failover });
     script.must(Rule::Gap { ms: script.part_gap_ms() + failover });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError).must(Rule::FirstPart { ms: 2_000 });

@@ -29,7 +29,7 @@ fn write(draw: &mut Draw) -> Script {
     }
     script.length_ms = 37_000;
 
-    let failover = 8 * script.one_way_ms() + 50;
+    let failover = script.dial_ms() + 50;
     // With failback: one question a second, and one more for each loss.
     let most = if failback { 2 + losses + 30 } else { 2 };
     script.must(Rule::Dials { edge: "edge".to_owned(), most });

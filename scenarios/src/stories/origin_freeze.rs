@@ -27,7 +27,7 @@ fn write(draw: &mut Draw) -> Script {
     };
     script.at(draw.number(12_000..=18_000), silence);
 
-    let failover = script.suspects_ms() + 8 * script.one_way_ms() + 50;
+    let failover = script.suspects_ms() + script.dial_ms() + 50;
     script.must(Rule::Failover { ms: failover });
     script.must(Rule::Gap { ms: script.part_gap_ms() + failover });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError);

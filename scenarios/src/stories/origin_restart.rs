@@ -27,7 +27,7 @@ fn write(draw: &mut Draw) -> Script {
     }
     script.length_ms = at + 3_000;
 
-    let failover = 8 * script.one_way_ms() + 50;
+    let failover = script.dial_ms() + 50;
     script.must(Rule::Decodable);
     script.must(Rule::Failover { ms: failover });
     script.must(Rule::Gap { ms: script.part_gap_ms() + failover });

@@ -29,7 +29,7 @@ fn write(draw: &mut Draw) -> Script {
     script.length_ms = at + 16_000;
 
     // An origin sends edges away with what it knew before: they come back and go on where they were.
-    let again = 8 * script.one_way_ms() + 150;
+    let again = script.dial_ms() + 150;
     script.must(Rule::Gap { ms: script.part_gap_ms() + again });
     script.must(Rule::Discontinuities { most: changes });
     script.must(Rule::NumbersGoOn).must(Rule::EveryFrameOnce).must(Rule::NoFatalError);

@@ -32,7 +32,7 @@ fn write(draw: &mut Draw) -> Script {
     script.length_ms = comes + 8_000;
 
     // As for any cold edge, if there is a key frame.
-    script.must(Rule::FirstPart { ms: 2 * script.one_way_ms() * 9 + 150 });
+    script.must(Rule::FirstPart { ms: script.dial_ms() + 10 * script.one_way_ms() + 150 });
     script.must(Rule::NumbersGoOn).must(Rule::NoFatalError);
     script
 }

@@ -28,7 +28,7 @@ fn write(draw: &mut Draw) -> Script {
         at += draw.number(25_000..=60_000);
     }
 
-    let failover = script.edges[0].no_input_ms + 8 * script.one_way_ms() + 50;
+    let failover = script.edges[0].no_input_ms + script.dial_ms() + 50;
     script.must(Rule::Failover { ms: failover });
     script.must(Rule::Gap { ms: script.part_gap_ms() + failover });
     script.must(Rule::NumbersGoOn).must(Rule::EveryFrameOnce).must(Rule::NoFatalError);

@@ -39,7 +39,7 @@ fn write(draw: &mut Draw) -> Script {
     script.at(draw.number(12_000..=18_000), lost);
 
     // As after any loss; the other origin's history has a key frame, which is placed when its burst is over.
-    let failover = silence + 8 * script.one_way_ms() + 200;
+    let failover = silence + script.dial_ms() + 200;
     script.must(Rule::Decodable);
     script.must(Rule::Failover { ms: failover });
     // The place of the new media may be up to a key-frame interval after that.

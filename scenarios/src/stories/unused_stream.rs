@@ -40,7 +40,7 @@ fn write(draw: &mut Draw) -> Script {
     let pulls = u32::try_from(spans.len() + 1).unwrap_or(0);
     script.must(Rule::Dials { edge: "edge".to_owned(), most: pulls });
     script.must(Rule::LetGo { edge: "edge".to_owned(), spans });
-    script.must(Rule::FirstPart { ms: 2 * script.one_way_ms() * 9 + 150 });
+    script.must(Rule::FirstPart { ms: script.dial_ms() + 10 * script.one_way_ms() + 150 });
     script.must(Rule::Gap { ms: script.part_gap_ms() });
     script.must(Rule::NumbersGoOn).must(Rule::EveryFrameOnce).must(Rule::NoFatalError);
     script

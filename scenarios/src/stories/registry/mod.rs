@@ -47,7 +47,7 @@ fn own(script: &mut Script, first: &str) {
 /// How long it takes at most until somebody who waits has the stream of an owner of whom nothing is heard any more:
 /// its lease of three seconds, a question, and a claim.
 fn succession_ms(script: &Script) -> u64 {
-    3_000 + 500 + 8 * script.one_way_ms()
+    3_000 + 500 + script.dial_ms()
 }
 
 /// How long it takes at most until an edge that has lost its source looks for another when there is one: it waits in
