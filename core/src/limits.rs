@@ -223,13 +223,15 @@ pub const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// After so many probes without an answer the connection is lost.
 pub const PROBES_MAX: u32 = 3;
 
-/// The shortest silence of an origin that sends signs of life of which something is thought. They follow each other by
-/// [`OVT_BEAT`], so that TCP finds what is lost by the next one that is not, a round trip later: at 1 % of loss and 50 ms
-/// of jitter Linux is silent for longer than 150 ms some times in a minute, and hardly ever for longer than this.
+/// The shortest silence of an origin that sends signs of life of which something is thought, unless configured. They
+/// follow each other by [`OVT_BEAT`], so that TCP finds what is lost by the next one that is not, a round trip later: at
+/// 1 % of loss and 50 ms of jitter Linux is silent for longer than 150 ms some times in a minute, and hardly ever for
+/// longer than this.
 pub const SILENCE_MIN: Duration = Duration::from_millis(200);
 
-/// The same for one that sends none: it is silent when its encoder is, and encoders lose packets, too.
-pub const SILENCE_MIN_WITHOUT_BEATS: Duration = Duration::from_millis(600);
+/// How many times as long it is for an origin that sends none: it is silent when its encoder is, and encoders lose
+/// packets, too.
+pub const SILENCE_MIN_FACTOR_WITHOUT_BEATS: u32 = 3;
 
 /// How long a silence that was borne is remembered, at least; at most twice as long.
 pub const SILENCE_MEMORY: Duration = Duration::from_secs(300);

@@ -214,6 +214,7 @@ fn pull_properties(node: &Node, report: &mut Report) -> PullProperties {
     };
     PullProperties {
         no_input_timeout: millis("NoInputFailoverTimeout", default.no_input_timeout),
+        suspicion_timeout: millis("NoInputSuspicionTimeout", default.suspicion_timeout),
         unused_timeout: millis("UnusedStreamDeletionTimeout", default.unused_timeout),
         failback_interval: millis("StreamFailbackTimeout", default.failback_interval),
         retry_count: u32::try_from(node.int("RetryCount", default.retry_count.into()))

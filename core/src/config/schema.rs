@@ -389,6 +389,7 @@ static ENABLES: &[Spec] = &[text("Providers"), text("Publishers")];
 
 static PROPERTIES: &[Spec] = &[
     millis("NoInputFailoverTimeout", 1),
+    millis("NoInputSuspicionTimeout", 0),
     millis("UnusedStreamDeletionTimeout", 0),
     millis("StreamFailbackTimeout", 1),
     int("RetryCount", 0, 1_000_000, ""),

@@ -6,11 +6,16 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::limits::SILENCE_MIN;
+
 /// `Origins/Properties`: how the streams of a virtual host are pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullProperties {
     /// `NoInputFailoverTimeout`: silence after which the next URL is tried.
     pub no_input_timeout: Duration,
+    /// `NoInputSuspicionTimeout`: the shortest silence after which the next URL is tried while this one is kept; never if
+    /// zero. Headwater's own.
+    pub suspicion_timeout: Duration,
     /// `UnusedStreamDeletionTimeout`: how long a stream is kept that nobody plays.
     pub unused_timeout: Duration,
     /// `StreamFailbackTimeout`: how often the primary URL is probed while another is in use.
@@ -26,6 +31,7 @@ impl Default for PullProperties {
     fn default() -> Self {
         PullProperties {
             no_input_timeout: Duration::from_millis(3_000),
+            suspicion_timeout: SILENCE_MIN,
             unused_timeout: Duration::from_millis(60_000),
             failback_interval: Duration::from_millis(3_000),
             retry_count: 1,

@@ -10,7 +10,9 @@ use super::rhythm::Rhythm;
 use super::{BEAT_MS, HISTORY_MS};
 use crate::event::Joined;
 use crate::io::{CloseReason, ConnId};
-use crate::limits::{CONNECT_TIMEOUT, DESCRIBE_TIMEOUT, FIRST_MEDIA_TIMEOUT, PLAY_TIMEOUT};
+use crate::limits::{
+    CONNECT_TIMEOUT, DESCRIBE_TIMEOUT, FIRST_MEDIA_TIMEOUT, PLAY_TIMEOUT, SILENCE_MIN_FACTOR_WITHOUT_BEATS,
+};
 use crate::media::{Kind, Packet, StreamInfo, TrackId};
 use crate::time::{Deadline, Now, Time, soonest};
 use crate::timeline::{Feed, Passed, Timeline};
@@ -32,6 +34,8 @@ pub(super) struct Link {
     pub(super) feed: Feed,
     /// How long its silences are.
     pub(super) rhythm: Rhythm,
+    /// The shortest silence that is suspect if it gives signs of life.
+    suspicion: Duration,
     /// It is suspect; so many others may be tried in its place.
     pub(super) suspect: Option<usize>,
     /// It was dialled because another one is suspect.
@@ -111,7 +115,8 @@ impl Link {
             conn: None,
             info: None,
             feed: Feed::new(None),
-            rhythm: Rhythm::new(now.mono, false),
+            rhythm: Rhythm::new(now.mono, Duration::MAX),
+            suspicion: Duration::MAX,
             suspect: None,
             is_spare: false,
             joined: None,
@@ -132,6 +137,11 @@ impl Link {
     /// The same, while the stream plays from another origin.
     pub(super) fn beside_another(self) -> Link {
         Link { client: self.client.as_spare(), ..self }
+    }
+
+    /// The same, suspect after a silence of `suspicion`.
+    pub(super) fn suspected_after(self, suspicion: Duration) -> Link {
+        Link { suspicion, ..self }
     }
 
     /// The same, as a standby: nobody waits for it.
@@ -289,7 +299,9 @@ impl Link {
                 }
                 ovt::ClientEvent::Playing(grant) => {
                     self.feed.expect_burst(grant.history_packets.unwrap_or(0));
-                    self.rhythm = Rhythm::new(now.mono, grant.beat_ms.is_some());
+                    // An origin that beats is never silent while it lives; without, silence may be that of the encoder.
+                    let factor = if grant.beat_ms.is_some() { 1 } else { SILENCE_MIN_FACTOR_WITHOUT_BEATS };
+                    self.rhythm = Rhythm::new(now.mono, self.suspicion.saturating_mul(factor));
                     self.enter(Step::Playing, now);
                     (self.placed, self.playing_since) = (now.mono, now.mono);
                 }

@@ -334,7 +334,8 @@ impl Pull {
     fn suspicion_due(&self) -> Option<Deadline> {
         let has_others = self.plan.urls.len() > 1 && self.plan.properties.retry_count > 0;
         let is_covered = self.standbys.links.iter().any(|link| link.feed.is_in_step());
-        let link = self.active.as_ref().filter(|_| has_others && !is_covered)?;
+        let is_wanted = !self.plan.properties.suspicion_timeout.is_zero();
+        let link = self.active.as_ref().filter(|_| has_others && !is_covered && is_wanted)?;
         link.suspect_at(self.silence()?)
     }
 
@@ -405,7 +406,8 @@ impl Pull {
         let endpoint = url.endpoint()?;
         let patient = !self.timeline.is_started() || self.plan.urls.len() == 1;
         self.links_made += 1;
-        let link = Link::new(now, self.links_made, index, url, self.next_id, &self.plan.via, patient);
+        let link = Link::new(now, self.links_made, index, url, self.next_id, &self.plan.via, patient)
+            .suspected_after(self.plan.properties.suspicion_timeout);
         let link = if self.active.is_some() { link.beside_another() } else { link };
         self.dialling.push_back(link.serial);
         self.out.push_back(Output::Open(endpoint));

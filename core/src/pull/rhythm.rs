@@ -17,7 +17,7 @@
 
 use core::time::Duration;
 
-use crate::limits::{SILENCE_MEMORY, SILENCE_MIN, SILENCE_MIN_WITHOUT_BEATS};
+use crate::limits::SILENCE_MEMORY;
 use crate::time::Time;
 
 /// The arrivals on one connection.
@@ -36,11 +36,10 @@ pub(super) struct Rhythm {
 }
 
 impl Rhythm {
-    /// A connection that begins at `now`. An origin that `beats` is never silent while it lives; without beats, silence
-    /// may be that of the encoder.
-    pub(super) fn new(now: Time, beats: bool) -> Rhythm {
+    /// A connection that begins at `now`, and on which no silence shorter than `floor` is suspect.
+    pub(super) fn new(now: Time, floor: Duration) -> Rhythm {
         Rhythm {
-            floor: if beats { SILENCE_MIN } else { SILENCE_MIN_WITHOUT_BEATS },
+            floor,
             heard: now,
             longest: [Duration::ZERO; 2],
             span_began: now,
@@ -100,6 +99,7 @@ const GRACE: Duration = Duration::from_millis(50);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SILENCE_MIN;
     use proptest::prelude::*;
 
     fn ms(ms: u64) -> Duration {
@@ -107,9 +107,9 @@ mod tests {
     }
 
     /// A connection that has had arrivals with these gaps, and whether each of them was found suspect.
-    fn after(beats: bool, gaps: impl IntoIterator<Item = u64>) -> (Rhythm, Time, Vec<bool>) {
+    fn after(gaps: impl IntoIterator<Item = u64>) -> (Rhythm, Time, Vec<bool>) {
         let mut now = Time::ZERO;
-        let mut rhythm = Rhythm::new(now, beats);
+        let mut rhythm = Rhythm::new(now, SILENCE_MIN);
         let mut suspected = Vec::new();
         for gap in gaps {
             let due = rhythm.suspect_at();
@@ -121,28 +121,26 @@ mod tests {
     }
 
     fn tolerance(gaps: &[u64]) -> Duration {
-        let (rhythm, now, _) = after(true, gaps.iter().copied());
+        let (rhythm, now, _) = after(gaps.iter().copied());
         rhythm.suspect_at().since(now)
     }
 
     #[test]
     fn media_in_time_teaches_nothing() {
         assert_eq!(tolerance(&[33; 100]), SILENCE_MIN);
-        let (rhythm, now, _) = after(false, [33; 100]);
-        assert_eq!(rhythm.suspect_at().since(now), SILENCE_MIN_WITHOUT_BEATS);
     }
 
     #[test]
     fn a_retransmission_is_no_news_and_its_length_is_learned() {
         let lossy = (0..1_000).map(|n| if n % 50 == 0 { 183 } else { 21 });
-        let (rhythm, now, suspected) = after(true, lossy);
+        let (rhythm, now, suspected) = after(lossy);
         assert!(!suspected.contains(&true));
         assert_eq!(rhythm.suspect_at().since(now), ms(183) * 5 / 4);
     }
 
     #[test]
     fn a_picture_that_changes_every_two_seconds_is_doubted_a_few_times_at_most() {
-        let (.., suspected) = after(false, [2_000; 100]);
+        let (.., suspected) = after([2_000; 100]);
         assert_eq!(suspected.iter().filter(|it| **it).count(), 1);
     }
 
@@ -158,7 +156,7 @@ mod tests {
 
     #[test]
     fn whoever_stood_still_himself_suspects_nobody_and_learns_nothing() {
-        let (mut rhythm, mut now, _) = after(true, [33; 10]);
+        let (mut rhythm, mut now, _) = after([33; 10]);
         now += ms(5_000);
         assert!(!rhythm.is_suspect(now), "nobody looked for five seconds");
         assert_eq!(rhythm.suspect_at(), now + GRACE);
@@ -177,7 +175,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_below_the_floor_is_suspect(gaps in proptest::collection::vec(0_u64..5_000, 0..50)) {
-            let (mut rhythm, now, _) = after(true, gaps);
+            let (mut rhythm, now, _) = after(gaps);
             prop_assert!(rhythm.suspect_at() >= now + SILENCE_MIN);
             prop_assert!(!rhythm.is_suspect(now + SILENCE_MIN - ms(1)));
         }
@@ -187,7 +185,7 @@ mod tests {
             gaps in proptest::collection::vec(1_u64..3_000, 1..50), pick: proptest::sample::Index
         ) {
             let known = *pick.get(&gaps);
-            let (mut rhythm, now, _) = after(true, gaps);
+            let (mut rhythm, now, _) = after(gaps);
             prop_assert!(!rhythm.is_suspect(now + ms(known)));
         }
 
@@ -199,14 +197,14 @@ mod tests {
                 *sum += gap;
                 (u128::from(*sum) < SILENCE_MEMORY.as_millis()).then_some(*gap)
             });
-            let (.., suspected) = after(true, within);
+            let (.., suspected) = after(within);
             prop_assert!(suspected.iter().filter(|it| **it).count() <= 13);
         }
 
         #[test]
         fn a_silence_that_lasts_is_found(gaps in proptest::collection::vec(1_u64..3_000, 0..50)) {
             let longest = gaps.iter().copied().max().unwrap_or(0);
-            let (mut rhythm, now, _) = after(true, gaps);
+            let (mut rhythm, now, _) = after(gaps);
             let due = rhythm.suspect_at();
             prop_assert!(due <= now + SILENCE_MIN.max(ms(longest) * 5 / 4));
             prop_assert!(rhythm.is_suspect(due));

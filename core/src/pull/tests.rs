@@ -452,6 +452,24 @@ fn an_origin_that_stands_still_is_left_as_soon_as_another_has_news() {
 }
 
 #[test]
+fn how_soon_an_origin_is_suspect_is_the_operators_to_say() {
+    let left_after = |suspicion_ms, beats: bool| {
+        let mut plan = plan(&["a", "b"]);
+        plan.properties.suspicion_timeout = Duration::from_millis(suspicion_ms);
+        let hosts = [("a", PLAYS), ("b", PLAYS)];
+        let mut bench = if beats { Bench::new(plan, &hosts) } else { Bench::without_beats(plan, &hosts) };
+        bench.run(4_000).host("a").stopped = true;
+        bench.run(3_100);
+        assert_eq!(bench.played(), [('a', Joined::First), ('b', Joined::Exact)]);
+        bench.demand_every_frame();
+        bench.losses().remove(0).to_owned()
+    };
+    assert_eq!(left_after(1_000, true), "no sign of life for 1000 ms, and another origin has more");
+    assert_eq!(left_after(300, false), "no sign of life for 900 ms, and another origin has more");
+    assert_eq!(left_after(0, true), "no media within 3000 ms");
+}
+
+#[test]
 fn a_suspect_that_speaks_before_another_does_is_kept_and_the_other_one_hung_up() {
     for door in [Door::Hole, Door::Open(Manner::IsSilent), Door::Open(Manner::DescribesOnly)] {
         let mut bench = Bench::new(plan(&["a", "b"]), &[("a", PLAYS), ("b", door)]);
