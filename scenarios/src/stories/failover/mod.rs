@@ -121,6 +121,14 @@ pub const CELLS: &[Cell] = &[
         Headwater,
         1
     ),
+    cell!("hot-store", "the origin loses sight of the directory, and another is pulled", Store, Headwater, 1),
+    cell!(
+        "hot-encoder",
+        "the encoder dies and is there again a second later, and two origins are pulled",
+        Encoder,
+        Headwater,
+        1
+    ),
     cell!(
         "hot-nothing",
         "1 % of loss and 50 ms of jitter for ten minutes, and another is pulled",
