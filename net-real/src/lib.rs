@@ -8,7 +8,8 @@
 //! * [`http`] turns requests that hyper has parsed into inputs, and the machine's answers into responses.
 //! * [`registry`] carries commands to a directory of streams in Redis, a task for each.
 //! * [`tls`] has the certificates for whoever comes over TLS.
-//! * [`clock`] is the two clocks of a node, [`log`] writes its events, [`environment`] is what its configuration may ask.
+//! * [`clock`] is the two clocks of a node, [`log`] writes its events, [`environment`] is what its configuration may ask,
+//!   [`files`] how many connections it may have.
 //! * [`probe`] looks at servers from outside, for `headwater diff` and `headwater hls-check`.
 //! * [`server`] puts them together to what `headwater serve` runs, [`demo`] to a whole cluster in one process.
 
@@ -17,6 +18,7 @@ mod conn;
 pub mod demo;
 pub mod driver;
 pub mod environment;
+pub mod files;
 pub mod http;
 pub mod inquiry;
 mod listen;

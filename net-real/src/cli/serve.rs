@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use headwater_net_real::driver::Limits;
+use headwater_net_real::files;
 use headwater_net_real::log::{self, Format};
 use headwater_net_real::server::serve;
 use tracing::warn;
@@ -47,6 +48,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     };
     for warning in &loaded.warnings {
         warn!(target: "headwater", event = "configuration_warning", "{warning}");
+    }
+    if let Err(error) = files::raise_limit() {
+        warn!(target: "headwater", event = "file_limit", %error, "it stays as it is; if files run out, raise `ulimit -n`");
     }
     let file = arguments.config.clone();
     match serve(loaded.config, move || load(&file), Limits::default()) {
