@@ -482,15 +482,17 @@ impl QueuesBounded {
         }
     }
 
-    fn check_host(&self, world: &World, host: HostId) -> Result<(), String> {
-        for connection in world.connections_of(host).filter(|connection| !connection.http) {
-            let service = if connection.opened { None } else { world.service(host, connection.port) };
-            let bound = self.bound(service);
-            if connection.queued > bound {
-                let (peer, queued) = (world.name(connection.peer), connection.queued);
-                return Err(format!("{queued} bytes are queued for {peer}; the bound is {bound}"));
-            }
+    fn check_connection(&self, world: &World, host: HostId, connection: &Connection) -> Result<(), String> {
+        let service = if connection.opened { None } else { world.service(host, connection.port) };
+        let bound = self.bound(service);
+        if connection.queued > bound {
+            let (peer, queued) = (world.name(connection.peer), connection.queued);
+            return Err(format!("{queued} bytes are queued for {peer}; the bound is {bound}"));
         }
+        Ok(())
+    }
+
+    fn check_host(&self, world: &World, host: HostId) -> Result<(), String> {
         let census = world.census(host);
         // What was lately, and segment boundaries: some per second of what was, and more of what was missing.
         let lived_s = usize::try_from(world.now().as_micros() / 1_000_000).unwrap_or(usize::MAX);
@@ -522,6 +524,10 @@ impl Checker for QueuesBounded {
     }
 
     fn check(&mut self, world: &World) -> Result<(), (Time, HostId, String)> {
+        for (host, connection) in world.held_connections().filter(|(_, connection)| !connection.http) {
+            let found = self.check_connection(world, host, &connection);
+            found.map_err(|what| (world.now(), host, what))?;
+        }
         for host in world.machines() {
             self.check_host(world, host).map_err(|what| (world.now(), host, what))?;
         }

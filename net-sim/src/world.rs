@@ -341,13 +341,23 @@ impl World {
 
     /// The connections that the process of `host` holds, in the order in which they were made.
     pub fn connections_of(&self, host: HostId) -> impl Iterator<Item = Connection> {
-        self.conns.iter().flat_map(move |(_, conn)| conn.seen_from(host, self.now)).filter(|seen| seen.held)
+        self.seen_from(host).filter(|seen| seen.held)
+    }
+
+    /// The connections that processes hold, each as the process of this host sees it, in the order in which they were made.
+    pub fn held_connections(&self) -> impl Iterator<Item = (HostId, Connection)> {
+        self.conns.iter().flat_map(|(_, conn)| conn.seen(self.now)).filter(|(_, seen)| seen.held)
+    }
+
+    fn seen_from(&self, host: HostId) -> impl Iterator<Item = Connection> {
+        let touched = self.conns.iter().filter(move |(_, conn)| conn.touches(host));
+        let ends = touched.flat_map(|(_, conn)| conn.seen(self.now));
+        ends.filter(move |(end, _)| *end == host).map(|(_, seen)| seen)
     }
 
     /// What the kernel of `host` has taken from its process, or from one that is dead, and was not acknowledged.
     pub fn unsent(&self, host: HostId) -> Unsent {
-        let each = self.conns.iter().flat_map(|(_, conn)| conn.seen_from(host, self.now));
-        each.fold(Unsent::default(), |unsent, seen| {
+        self.seen_from(host).fold(Unsent::default(), |unsent, seen| {
             let bytes = seen.queued + seen.in_flight;
             Unsent { most: unsent.most.max(bytes), sum: unsent.sum + bytes }
         })

@@ -24,16 +24,19 @@ impl Checker for OnePullPerStream {
     }
 
     fn check(&mut self, world: &World) -> Finding {
+        let mut opened: BTreeMap<HostId, usize> = BTreeMap::new();
+        for (host, connection) in world.held_connections() {
+            if connection.opened && !connection.http && !connection.is_to_directory() {
+                *opened.entry(host).or_default() += 1;
+            }
+        }
         for host in world.machines() {
             let census = world.census(host);
             if census.pulls > (2 + self.standbys) * census.streams {
                 let what = format!("{} connections pull {} streams", census.pulls, census.streams);
                 return Err((world.now(), host, what));
             }
-            let opened = world
-                .connections_of(host)
-                .filter(|connection| connection.opened && !connection.http && !connection.is_to_directory());
-            let (opened, known) = (opened.count(), census.pulls);
+            let (opened, known) = (opened.get(&host).copied().unwrap_or(0), census.pulls);
             if census.streams > 0 && known > 0 && opened > known {
                 let what = format!("it has {opened} connections open and knows of {known}");
                 return Err((world.now(), host, what));

@@ -230,21 +230,28 @@ pub struct Unsent {
 }
 
 impl Conn {
-    /// The ends of it that are on `host`, unless they are gone.
-    pub(crate) fn seen_from(&self, host: HostId, now: Time) -> impl Iterator<Item = Connection> {
-        let client = (host == self.client.host).then_some((&self.client, self.server_host, true));
-        let server = self.server.as_ref().filter(|end| end.host == host);
-        let server = server.map(|end| (end, self.client.host, false));
+    /// Both ends of it with their hosts, unless they are gone.
+    pub(crate) fn seen(&self, now: Time) -> impl Iterator<Item = (HostId, Connection)> {
+        let client = (&self.client, self.server_host, true);
+        let server = self.server.as_ref().map(|end| (end, self.client.host, false));
         let is_there = |(end, ..): &(&End, HostId, bool)| end.held || end.state != State::Gone;
-        client.into_iter().chain(server).filter(is_there).map(move |(end, peer, opened)| Connection {
-            peer,
-            port: self.port,
-            opened,
-            http: !matches!(end.name, Name::Machine(_)),
-            held: end.held,
-            queued: end.out.queue.iter().map(Segment::len).sum(),
-            in_flight: end.out.unacknowledged(now),
+        [client].into_iter().chain(server).filter(is_there).map(move |(end, peer, opened)| {
+            let seen = Connection {
+                peer,
+                port: self.port,
+                opened,
+                http: !matches!(end.name, Name::Machine(_)),
+                held: end.held,
+                queued: end.out.queue.iter().map(Segment::len).sum(),
+                in_flight: end.out.unacknowledged(now),
+            };
+            (end.host, seen)
         })
+    }
+
+    /// Whether one of its ends is, or was, on `host`.
+    pub(crate) fn touches(&self, host: HostId) -> bool {
+        self.client.host == host || self.server.as_ref().is_some_and(|end| end.host == host)
     }
 }
 
