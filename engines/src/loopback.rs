@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -23,6 +23,7 @@ use headwater_scenarios::script::{Act, Crash, Edge, Origin, Script};
 use headwater_scenarios::servers::{OVT_PORT, ServerXml};
 use headwater_scenarios::{encoders, script};
 use headwater_tests::binary::headwater;
+use headwater_tests::machine;
 use headwater_tests::process::Process;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -30,9 +31,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinHandle, LocalSet};
+use tokio::time::sleep;
 
 use crate::hosts::{self, Moment, Shared};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Usage};
 use crate::stage::{Stage, Unsupported, is_mishap, perform};
 use crate::wires::Wires;
 
@@ -100,6 +102,7 @@ struct Machine {
     edges: Vec<String>,
     viewers: Vec<(String, Shared<Viewer>)>,
     answers: Shared<Vec<(String, u16)>>,
+    usage: Shared<Vec<Usage>>,
     place: Place,
 }
 
@@ -161,8 +164,10 @@ impl Machine {
             edges: script.edges.iter().map(|edge| edge.name.clone()).collect(),
             viewers: Vec::new(),
             answers: Shared::default(),
+            usage: Shared::default(),
             place,
         };
+        machine.take_samples();
         for plan in &script.encoders {
             let (source, targets) = (encoders::source(script, plan), encoders::targets(plan, address));
             machine.start_encoder(&plan.name, 1, source, targets);
@@ -177,6 +182,24 @@ impl Machine {
             });
         }
         Ok(machine)
+    }
+
+    /// Looks again and again what every process has used, as long as it is there.
+    fn take_samples(&self) {
+        let servers = self.servers.iter().map(|(name, server)| (name.clone(), server.process.id()));
+        let processes: Vec<(String, u32)> = servers.chain([(MODELS.to_owned(), process::id())]).collect();
+        let (usage, moment) = (self.usage.clone(), self.moment);
+        self.tasks.spawn_local(async move {
+            loop {
+                for (process, pid) in &processes {
+                    if let (Ok(cpu), Ok(memory)) = (machine::cpu_time(*pid), machine::memory(*pid)) {
+                        let (process, resident_kib) = (process.clone(), memory.resident_kib);
+                        usage.borrow_mut().push(Usage { process, at: moment.now().mono, cpu, resident_kib });
+                    }
+                }
+                sleep(SAMPLE_EVERY).await;
+            }
+        });
     }
 
     fn start_encoder(&mut self, name: &str, boot: u64, source: Source, targets: Vec<Target>) {
@@ -336,7 +359,7 @@ impl Stage for Machine {
     fn outcome(&self, script: &Script) -> Outcome {
         let viewers = hosts::seen(script, &self.viewers);
         let (facts, answers) = (self.facts(), self.answers.borrow().clone());
-        Outcome { first_step: None, viewers, facts, answers }
+        Outcome { first_step: None, viewers, facts, answers, usage: self.usage.borrow().clone() }
     }
 }
 
@@ -381,6 +404,10 @@ fn fact(zero: SystemTime, edge: &str, line: &str, server: impl Fn(&str) -> Strin
 }
 
 const ENGINE: &str = "loopback";
+/// This process, in which encoders and viewers are.
+const MODELS: &str = "encoders and viewers";
+/// How often it is looked at what processes use.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 const WIRES: &str = "its wires are as they are: nothing is held, lost or late on loopback";
 /// How long a server may take until it listens.
 const READY_WITHIN: Duration = Duration::from_secs(10);

@@ -1,6 +1,7 @@
 //! The scenarios on engines beside the simulator: `engines turmoil`, `engines loopback`.
 
 mod failover;
+mod streams;
 mod table;
 
 use std::fs;
@@ -37,6 +38,9 @@ enum Engine {
     Loopback(Asked),
     /// The matrix of failovers with real processes, beside the simulator's; exit code 1 where they are apart
     Failover(Asked),
+    /// Many streams on one edge, whose origin dies, with real processes and in the simulator; exit code 1 if not all are
+    /// switched within a second
+    Streams(Many),
     /// The production driver over turmoil, in simulated time
     #[cfg(feature = "turmoil")]
     Turmoil(Asked),
@@ -59,6 +63,21 @@ struct Asked {
     /// List the scenarios, and what the engine cannot play of them
     #[arg(long)]
     list: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Many {
+    /// How many streams
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    count: u32,
+
+    /// Only this way of losing the origin; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<String>,
+
+    /// Also write the results to this file, for machines
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 /// What the command needs of an engine.
@@ -109,6 +128,10 @@ fn main() -> ExitCode {
             let _share = machine::alone();
             failovers(&asked)
         }
+        Engine::Streams(many) => {
+            let _share = machine::alone();
+            many_streams(&many)
+        }
         #[cfg(feature = "turmoil")]
         Engine::Turmoil(asked) => run(&TURMOIL, &asked),
     };
@@ -139,6 +162,24 @@ fn failovers(asked: &Asked) -> Result<bool> {
         write(path, &json!({ "engine": "loopback", "seeds": seeds.len(), "cells": cells }))?;
     }
     Ok(lines.iter().all(Line::passed))
+}
+
+/// Takes the origin of many streams away and prints how soon they were switched. Returns whether all were in time.
+fn many_streams(many: &Many) -> Result<bool> {
+    let cells = streams::cells(&many.scenario)?;
+    println!("{}", streams::head());
+    let mut lines = Vec::new();
+    for cell in cells {
+        let line = streams::play(cell, many.count)?;
+        println!("{}", line.text());
+        line.failures.iter().for_each(|failure| println!("FAILED  {}: {failure}", cell.name));
+        lines.push(line);
+    }
+    if let Some(path) = &many.json {
+        let cells: Vec<Value> = lines.iter().map(streams::Line::json).collect();
+        write(path, &json!({ "streams": many.count, "cells": cells }))?;
+    }
+    Ok(lines.iter().all(|line| line.failures.is_empty()))
 }
 
 /// Plays what is asked for and prints what came of it. Returns whether every rule held.

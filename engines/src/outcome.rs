@@ -10,6 +10,7 @@ use headwater_net_sim::viewer::Record;
 use headwater_scenarios::facts::{Did, Fact};
 use headwater_scenarios::rules::Rule;
 use headwater_scenarios::script::{Script, Viewer};
+use headwater_scenarios::switches::Switches;
 use headwater_scenarios::watching::{Losses, losses};
 
 /// What came of a run until its faults were over.
@@ -23,6 +24,21 @@ pub struct Outcome {
     pub facts: Vec<Fact>,
     /// The status of every answer that a poller got, with the poller's name; 0 for none.
     pub answers: Vec<(String, u16)>,
+    /// What processes had used, in the order of time, where there are any.
+    pub usage: Vec<Usage>,
+}
+
+/// What a process had used by a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The server that it is; the encoders and viewers are together in one.
+    pub process: String,
+    /// The moment, in the script's time.
+    pub at: Time,
+    /// Processor time since its start.
+    pub cpu: Duration,
+    /// Resident memory.
+    pub resident_kib: u64,
 }
 
 /// What a viewer saw.
@@ -182,6 +198,11 @@ impl Outcome {
                     Vec::new()
                 }
             }
+            Rule::AllSwitched { ref edge, ref origin, streams, from_ms, ms } => {
+                let fault = self.first_step.unwrap_or(Time::ZERO + Duration::from_millis(from_ms));
+                let wrong = Switches::of(&self.facts, edge, origin, fault).wrong(streams, within(ms));
+                wrong.map(|what| format!("{edge}: {what}")).into_iter().collect()
+            }
             Rule::AnsweredWithin { .. }
             | Rule::Decodable
             | Rule::NoFrameTwice
@@ -191,6 +212,7 @@ impl Outcome {
             | Rule::Dated { .. }
             | Rule::Found { .. }
             | Rule::Gone { .. }
+            | Rule::Holds { .. }
             | Rule::LetGo { .. }
             | Rule::PlaysFrom { .. }
             | Rule::NumbersGoOn

@@ -22,6 +22,7 @@ pub fn play(script: &Script) -> anyhow::Result<Outcome> {
         viewers: viewers(script, &world),
         facts: Fact::all(&world),
         answers: Vec::new(),
+        usage: Vec::new(),
     })
 }
 

@@ -285,7 +285,7 @@ impl Stage for Hosts {
     fn outcome(&self, script: &Script) -> Outcome {
         let viewers = hosts::seen(script, &self.viewers);
         let (facts, answers) = (self.facts(), self.answers.borrow().clone());
-        Outcome { first_step: None, viewers, facts, answers }
+        Outcome { first_step: None, viewers, facts, answers, usage: Vec::new() }
     }
 }
 

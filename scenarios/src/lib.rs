@@ -19,6 +19,7 @@ pub mod seeds;
 pub mod servers;
 pub mod shrink;
 pub mod stories;
+pub mod switches;
 pub mod tape;
 pub mod watching;
 

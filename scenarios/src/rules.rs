@@ -5,6 +5,7 @@ use core::ops::Range;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
+use headwater_core::census::Census;
 use headwater_core::event::Event;
 use headwater_core::media::Kind;
 use headwater_core::time::Time;
@@ -16,7 +17,9 @@ use headwater_net_sim::viewer::Trouble;
 use headwater_net_sim::{Checker, HostId, World, ms};
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Fact;
 use crate::script::{Edge, Encoder, Script};
+use crate::switches::Switches;
 
 /// A demand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +63,28 @@ pub enum Rule {
         by_ms: u64,
         /// When it is started anew at the earliest.
         until_ms: u64,
+    },
+    /// An origin is lost at a moment, and every stream that an edge played from it is played from elsewhere, or covered
+    /// for, this soon after it.
+    AllSwitched {
+        /// The edge.
+        edge: String,
+        /// The origin.
+        origin: String,
+        /// How many streams it plays by then.
+        streams: u32,
+        /// The moment, in milliseconds from the beginning.
+        from_ms: u64,
+        /// The longest time.
+        ms: u64,
+    },
+    /// A server never holds more media than this: what viewers and edges may ask for, what has no place yet, and what has
+    /// not left.
+    Holds {
+        /// The server.
+        host: String,
+        /// The most, in KiB.
+        kib: u64,
     },
     /// An edge never changes its source.
     NoFailover,
@@ -211,6 +236,17 @@ impl Rule {
                 place: 0,
                 playing: String::new(),
             }),
+            Rule::AllSwitched { ref edge, ref origin, streams, from_ms, ms: bound } => {
+                Box::new(AllSwitched {
+                    edge: edge.clone(),
+                    origin: origin.clone(),
+                    streams,
+                    fault: Time::ZERO + ms(from_ms),
+                    bound: ms(bound),
+                    looked: false,
+                })
+            }
+            Rule::Holds { ref host, kib } => Box::new(Holds { host: host.clone(), kib }),
             Rule::NumbersGoOn => Box::new(NumbersGoOn::default()),
             Rule::Reload { ms: bound } => Box::new(ReloadsAreAnsweredAtOnce::within(ms(bound))),
             Rule::HintsAreKept => Box::new(HintsAreKept),
@@ -589,6 +625,61 @@ impl Checker for FailoverWithin {
             {
                 return Err((fact.at, fact.host, format!("{url} is played after {outage:?} without media")));
             }
+        }
+        Ok(())
+    }
+}
+
+/// All streams of an edge are switched in time, however many they are. It looks once, when the time is over.
+struct AllSwitched {
+    edge: String,
+    origin: String,
+    streams: u32,
+    fault: Time,
+    bound: Duration,
+    looked: bool,
+}
+
+impl Checker for AllSwitched {
+    fn rule(&self) -> &'static str {
+        "all streams are switched in time"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        if world.now() <= self.fault + self.bound || core::mem::replace(&mut self.looked, true) {
+            return Ok(());
+        }
+        let switches = Switches::of(&Fact::all(world), &self.edge, &self.origin, self.fault);
+        let wrong = switches.wrong(self.streams, self.bound);
+        let edge = world.hosts().find(|host| world.name(*host) == self.edge);
+        match (wrong, edge) {
+            (Some(what), Some(edge)) => Err((world.now(), edge, what)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A server's memory has a bound.
+struct Holds {
+    host: String,
+    kib: u64,
+}
+
+impl Checker for Holds {
+    fn rule(&self) -> &'static str {
+        "a server holds no more than it has to"
+    }
+
+    fn check(&mut self, world: &World) -> Finding {
+        let Some(host) = world.hosts().find(|host| world.name(*host) == self.host) else { return Ok(()) };
+        let Census { unsent_bytes, unfinished_bytes, history_bytes, window_bytes, .. } = world.census(host);
+        let kib = (unsent_bytes + unfinished_bytes + history_bytes + window_bytes) as u64 / 1_024;
+        if kib > self.kib {
+            let what = format!(
+                "{kib} KiB of media: {history_bytes} bytes of the recent past for edges, \
+                                {window_bytes} for viewers, {unfinished_bytes} without a place, {unsent_bytes} unsent"
+            );
+            return Err((world.now(), host, what));
         }
         Ok(())
     }

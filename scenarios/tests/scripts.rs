@@ -7,6 +7,7 @@ use std::path::Path;
 use headwater_scenarios::rules::Rule;
 use headwater_scenarios::script::{Script, Timestamps};
 use headwater_scenarios::stories::failover;
+use headwater_scenarios::stories::many_streams::{self, Fate};
 use headwater_scenarios::tape::Tape;
 use headwater_scenarios::{play, stories};
 
@@ -68,6 +69,30 @@ fn rules_that_are_too_strict_are_broken() {
     assert_eq!(broken("mute-edge", waits), "requests are answered in time");
     let most = Rule::Discontinuities { most: 0 };
     assert_eq!(broken("picture-change", most), "a discontinuity stands where something breaks");
+}
+
+/// Whatever becomes of the origin of many streams, all of them are switched in time; if one cannot be, that is seen.
+#[test]
+fn many_streams_are_switched_and_it_is_seen_if_not() {
+    for (fate, hot_standby) in [(Fate::Killed, 0), (Fate::Stopped, 0), (Fate::Killed, 1), (Fate::Stopped, 1)]
+    {
+        let report = play(&many_streams::script(12, fate, hot_standby, 10_000));
+        assert!(report.passed(), "{fate:?}, {hot_standby}: {report}");
+    }
+    let broken = |change: &dyn Fn(&mut Script)| {
+        let mut script = many_streams::script(12, Fate::Killed, 0, 10_000);
+        change(&mut script);
+        play(&script).broken.expect("that cannot hold").violation
+    };
+    let nowhere_else = broken(&|script| {
+        script.encoders[7].to.truncate(1);
+    });
+    assert_eq!(nowhere_else.rule, "all streams are switched in time");
+    assert!(nowhere_else.what.starts_with("1 of 12 streams"), "{}", nowhere_else.what);
+    let unasked = broken(&|script| drop(script.pollers.pop()));
+    assert!(unasked.what.starts_with("11 of 12 streams were played"), "{}", unasked.what);
+    let crowded = broken(&|script| script.rules = vec![Rule::Holds { host: "edge".to_owned(), kib: 1_000 }]);
+    assert_eq!(crowded.rule, "a server holds no more than it has to");
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod frame_shapes;
 mod hostile_peers;
 mod hot_standby;
 mod links;
+pub mod many_streams;
 mod mute_edge;
 mod origin_crash;
 mod origin_flap;
@@ -87,6 +88,7 @@ pub const ALL: &[Scenario] = &[
     persistent::SCENARIO,
     failback::SCENARIO,
     hot_standby::SCENARIO,
+    many_streams::SCENARIO,
     two_encoders::SCENARIO,
     edge_restart::SCENARIO,
     edge_chain::SCENARIO,
