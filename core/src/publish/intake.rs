@@ -176,7 +176,8 @@ impl Intake {
     }
 
     fn audio_config(&mut self, record: Bytes) -> Result<(), Fault> {
-        if self.audio.as_ref().is_some_and(|audio| audio.record == record) {
+        // Nothing: ffmpeg, copying from MPEG-TS, does not know it before the first frame, and says it then.
+        if record.is_empty() || self.audio.as_ref().is_some_and(|audio| audio.record == record) {
             return Ok(());
         }
         let config = AudioConfig::parse(record)?;
@@ -529,6 +530,8 @@ const AUDIO_BITRATE_DEFAULT: u32 = 128_000;
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -539,6 +542,21 @@ mod tests {
         let wrap = 1i64 << 32;
         assert_eq!(times, [wrap - 11, wrap + 5, wrap - 3, wrap + 30, wrap + 60_000, wrap + 40]);
         assert_eq!(clock.unwrap(1 << 30), Err(Fault::TimestampJump((1 << 30) - 40)));
+    }
+
+    #[test]
+    fn an_audio_configuration_that_is_not_known_yet_is_waited_for() {
+        let mut intake = Intake::default();
+        for (ms, body) in [&[0xaf, 0][..], &[0xaf, 0, 0x11, 0x90], &[0xaf, 1, 1, 2, 3], &[0xaf, 1, 4, 5, 6]]
+            .into_iter()
+            .enumerate()
+        {
+            intake.audio(Time::ZERO, ms as u32, &Bytes::from_static(body)).expect("good");
+        }
+        intake.handle_timeout(Time::ZERO + Duration::from_secs(60));
+        assert!(intake.has_started(), "{intake:?}");
+        let cut_off = Bytes::from_static(&[0xaf, 0, 0x11]);
+        assert!(matches!(intake.audio(Time::ZERO, 9, &cut_off), Err(Fault::Config { .. })));
     }
 
     #[test]
