@@ -10,6 +10,8 @@
 pub struct Census {
     /// Connections of publishers.
     pub publishers: usize,
+    /// Publishers that stand by.
+    pub standby_publishers: usize,
     /// Connections of OVT clients.
     pub clients: usize,
     /// Connections to origins.
@@ -56,6 +58,7 @@ impl Census {
     pub fn held(&self) -> impl Iterator<Item = (&'static str, usize)> {
         [
             ("publishers", self.publishers),
+            ("standby publishers", self.standby_publishers),
             ("clients", self.clients),
             ("pulls", self.pulls),
             ("streams", self.streams),

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::event::{Event, StreamKey};
 use crate::io::{Body, Output, RequestId};
+use crate::publish::{Lineup, Reserve};
 use crate::pull::{StandbyState, Standing};
 use crate::time::Now;
 use crate::url::Url;
@@ -68,9 +69,24 @@ struct KnownStream {
     /// Where it is pulled from.
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
+    /// The connection of the publisher whose media it is; `null` while its place is kept. Of a published stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_air: Option<Option<u64>>,
+    /// The publishers that stand by, the first in line first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    standby_publishers: Vec<KnownPublisher>,
     /// The origins that stand by.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     standbys: Vec<KnownStandby>,
+}
+
+/// A publisher that stands by, and what it costs.
+#[derive(Debug, Serialize)]
+struct KnownPublisher {
+    conn: u64,
+    /// Whether it has a key frame to go on air with.
+    ready: bool,
+    held_bytes: usize,
 }
 
 /// An origin that stands by, and what it costs.
@@ -190,16 +206,42 @@ impl Node {
     fn known_streams(&self) -> Vec<KnownStream> {
         let known = self.streams.values().map(|stream| {
             let StreamKey { vhost, app, stream: name } = stream.key.clone();
-            let (source, url, standbys) = match &stream.source {
-                Source::Publisher(_) => ("publisher", None, Vec::new()),
-                Source::Pull(pull) => {
-                    let standbys = pull.standbys().into_iter().map(KnownStandby::from).collect();
-                    ("pull", pull.active_url().map(Url::to_string), standbys)
-                }
-            };
             let why_not = self.doubt(stream);
-            let interchangeable = why_not.is_none();
-            KnownStream { vhost, app, stream: name, source, interchangeable, why_not, url, standbys }
+            let known = KnownStream {
+                vhost,
+                app,
+                stream: name,
+                source: "publisher",
+                interchangeable: why_not.is_none(),
+                why_not,
+                url: None,
+                on_air: None,
+                standby_publishers: Vec::new(),
+                standbys: Vec::new(),
+            };
+            match &stream.source {
+                Source::Publisher(broadcast) => KnownStream {
+                    on_air: Some(broadcast.lineup.on_air().map(|conn| conn.0)),
+                    standby_publishers: self.known_publishers(&broadcast.lineup),
+                    ..known
+                },
+                Source::Pull(pull) => KnownStream {
+                    source: "pull",
+                    url: pull.active_url().map(Url::to_string),
+                    standbys: pull.standbys().into_iter().map(KnownStandby::from).collect(),
+                    ..known
+                },
+            }
+        });
+        known.collect()
+    }
+
+    fn known_publishers(&self, lineup: &Lineup) -> Vec<KnownPublisher> {
+        let reserved = lineup.standing_by().map(|conn| (conn, self.reserve_of(conn)));
+        let known = reserved.map(|(conn, reserve)| KnownPublisher {
+            conn: conn.0,
+            ready: reserve.is_some_and(|it| !it.is_empty()),
+            held_bytes: reserve.map_or(0, Reserve::bytes),
         });
         known.collect()
     }

@@ -72,6 +72,7 @@ impl Broadcast {
 
     pub(super) fn count(&self, census: &mut Census) {
         census.marks += self.timeline.marks();
+        census.standby_publishers += self.lineup.standing_by().len();
     }
 
     /// Why its times may not be the same on other servers; `None` if they are.
@@ -207,10 +208,8 @@ impl Node {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let key = stream.key.clone();
         let Some(broadcast) = stream.broadcast_mut() else { return };
-        let can_go_on = |conn| {
-            let publisher = self.publishers.get(&conn);
-            publisher.and_then(|publisher| publisher.reserve.as_ref()).is_some_and(|it| !it.is_empty())
-        };
+        let reserve = |conn| self.publishers.get(&conn).and_then(|publisher| publisher.reserve.as_ref());
+        let can_go_on = |conn| reserve(conn).is_some_and(|it| !it.is_empty());
         let succession = broadcast.lineup.leave(now.mono, conn, goodbye, can_go_on);
         let is_shared = broadcast.is_shared();
         match succession {
@@ -227,6 +226,11 @@ impl Node {
                 self.offer(now, &key);
             }
         }
+    }
+
+    /// What a publisher has sent lately, if it stands by.
+    pub(super) fn reserve_of(&self, conn: ConnId) -> Option<&Reserve> {
+        self.publishers.get(&conn)?.reserve.as_ref()
     }
 
     /// A publisher that stood by goes on air with what it has sent since its last key frame.

@@ -78,9 +78,9 @@ impl Lineup {
         self.on_air.into_iter().chain(self.standby.iter().copied())
     }
 
-    /// How many stand by.
-    pub fn standing_by(&self) -> usize {
-        self.standby.len()
+    /// Those who stand by, the first in line first.
+    pub fn standing_by(&self) -> impl ExactSizeIterator<Item = ConnId> {
+        self.standby.iter().copied()
     }
 
     /// Whether the stream has lost its publisher, and no other one has delivered media since.
@@ -260,8 +260,8 @@ mod tests {
                     prop_assert_eq!(lineup.all().count(), 0);
                     lineup = Lineup::new(Rules { block_duplicate, standby_max, ..RULES }, conn);
                 }
-                prop_assert!(lineup.standing_by() <= standby_max);
-                prop_assert!(lineup.on_air().is_some() || lineup.standing_by() == 0);
+                prop_assert!(lineup.standing_by().len() <= standby_max);
+                prop_assert!(lineup.on_air().is_some() || lineup.standing_by().len() == 0);
                 let mut all: Vec<ConnId> = lineup.all().collect();
                 all.sort();
                 all.dedup();

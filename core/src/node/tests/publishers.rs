@@ -382,6 +382,36 @@ fn a_goodbye_hands_over_and_the_last_one_ends_the_stream() {
 }
 
 #[test]
+fn the_api_shows_who_is_on_air_and_who_stands_by() {
+    let mut bench = Bench::new(with_api(with_standby(origin(true), 2)));
+    let shown = |bench: &mut Bench| {
+        let (status, body) = bench.manage("/api/v1/streams", Some("secret"));
+        let streams: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(status, 200);
+        let waiting = streams[0].get("standby_publishers").cloned().unwrap_or_default();
+        let ready = |it: &serde_json::Value| (it["conn"].clone(), it["ready"] == true);
+        let ready: Vec<_> = waiting.as_array().into_iter().flatten().map(ready).collect();
+        assert_eq!(ready.len(), bench.node.census().standby_publishers);
+        (streams[0]["on_air"].clone(), ready)
+    };
+    let mut first = Encoder::new(&mut bench, "stream");
+    first.publish(&mut bench, 1_500, 0);
+    let number = |encoder: &Encoder| serde_json::Value::from(encoder.conn.0);
+    assert_eq!(shown(&mut bench), (number(&first), vec![]));
+    // One has sent a key frame, the other nothing yet.
+    let mut second = Encoder::new(&mut bench, "stream");
+    second.publish(&mut bench, 500, 0);
+    let third = Encoder::new(&mut bench, "stream");
+    let both = vec![(number(&second), true), (number(&third), false)];
+    assert_eq!(shown(&mut bench), (number(&first), both));
+    drop_connection(&mut bench, &first);
+    assert_eq!(shown(&mut bench), (number(&second), vec![(number(&third), false)]));
+    drop_connection(&mut bench, &third);
+    drop_connection(&mut bench, &second);
+    assert_eq!(shown(&mut bench), (serde_json::Value::Null, vec![]));
+}
+
+#[test]
 fn who_stands_by_and_floods_is_held_to_its_bound() {
     let mut bench = Bench::new(with_standby(origin(true), 1));
     let mut first = Encoder::new(&mut bench, "stream");
