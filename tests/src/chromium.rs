@@ -136,7 +136,22 @@ pub struct Report {
     pub latency: Duration,
 }
 
+/// A picture that was shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture {
+    /// When, in seconds since the page began.
+    pub at_s: f64,
+    /// Where it lies in the media, in seconds.
+    pub media_s: f64,
+}
+
 impl Report {
+    /// What the page has written down under `list` since it was `at_s` seconds old.
+    pub fn since(&self, at_s: f64, list: &str) -> Vec<&Value> {
+        let since = |it: &&Value| it["at_s"].as_f64().is_some_and(|at| at >= at_s);
+        self.all[list].as_array().into_iter().flatten().filter(since).collect()
+    }
+
     /// The longest stall.
     pub fn longest_stall(&self) -> Duration {
         self.stalls.iter().copied().max().unwrap_or_default()
@@ -189,6 +204,16 @@ impl HlsJs {
             }
             thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Every picture that was shown so far. A page that is busy may miss one now and then.
+    ///
+    /// # Errors
+    ///
+    /// If the page does not answer.
+    pub fn pictures(&mut self) -> Result<Vec<Picture>> {
+        let list: Vec<(f64, f64)> = serde_json::from_value(self.browser.evaluate("pictures")?)?;
+        Ok(list.into_iter().map(|(at_s, media_s)| Picture { at_s, media_s }).collect())
     }
 
     /// What the page has written down so far.

@@ -29,6 +29,8 @@ pub struct EdgePlan {
     pub no_input_failover_ms: Option<u32>,
     /// `RetryCount`; `None` leaves the default of 1.
     pub retry_count: Option<u32>,
+    /// `HotStandby`; `None` leaves the default of 0.
+    pub hot_standby: Option<u32>,
     /// `SegmentDuration` in seconds.
     pub segment_seconds: f64,
     /// `ChunkDuration` in seconds.
@@ -49,6 +51,7 @@ impl EdgePlan {
             directory: None,
             no_input_failover_ms: None,
             retry_count: None,
+            hot_standby: None,
             segment_seconds: 2.0,
             part_seconds: 0.5,
             segments: 10,
@@ -163,6 +166,13 @@ pub fn broadcast_xml(plan: BroadcastPlan) -> String {
     )
 }
 
+/// The configuration of such a server as OvenMediaEngine's guide gives it: LL-HLS with segments of 6 s and parts of 1 s, HLS
+/// with segments of 4 s.
+pub fn redundancy_xml(rtmp: u16, http: u16) -> String {
+    let xml = include_str!("../assets/redundancy.xml");
+    xml.replace("RTMP_PORT", &rtmp.to_string()).replace("HTTP_PORT", &http.to_string())
+}
+
 /// The configuration of an edge. Pages from anywhere may play from it.
 pub fn edge_xml(plan: &EdgePlan) -> String {
     let EdgePlan { http, segment_seconds, part_seconds, segments, .. } = plan;
@@ -266,6 +276,9 @@ fn properties(plan: &EdgePlan) -> String {
     }
     if let Some(count) = plan.retry_count {
         let _ = writeln!(text, "          <RetryCount>{count}</RetryCount>");
+    }
+    if let Some(count) = plan.hot_standby {
+        let _ = writeln!(text, "          <HotStandby>{count}</HotStandby>");
     }
     text
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use headwater_tests::binary::headwater;
 use headwater_tests::cluster::Server;
-use headwater_tests::config::{APP, BroadcastPlan, broadcast_xml};
+use headwater_tests::config::{APP, BroadcastPlan, broadcast_xml, redundancy_xml};
 use headwater_tests::ffmpeg::Publisher;
 use headwater_tests::http::{Client, resolve, split_url};
 use headwater_tests::m3u8;
@@ -21,20 +21,35 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn plan(timestamps: &'static str) -> BroadcastPlan {
-    BroadcastPlan { rtmp: free_port(), http: free_port(), timestamps }
+/// Where a server listens, and its configuration.
+struct Site {
+    rtmp: u16,
+    http: u16,
+    xml: String,
 }
 
-fn start(name: &str, plan: BroadcastPlan, dir: &Path) -> Server {
-    Server::start(name, &broadcast_xml(plan), &[plan.rtmp, plan.http], dir).expect("a server")
+impl Site {
+    fn new(xml: impl Fn(u16, u16) -> String) -> Site {
+        let (rtmp, http) = (free_port(), free_port());
+        Site { rtmp, http, xml: xml(rtmp, http) }
+    }
+
+    fn start(&self, name: &str, dir: &Path) -> Server {
+        Server::start(name, &self.xml, &[self.rtmp, self.http], dir).expect("a server")
+    }
+
+    fn publish_url(&self) -> String {
+        format!("rtmp://127.0.0.1:{}/{APP}/stream", self.rtmp)
+    }
+
+    fn playlist_url(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}/{APP}/stream/{name}", self.http)
+    }
 }
 
-fn publish_url(plan: BroadcastPlan) -> String {
-    format!("rtmp://127.0.0.1:{}/{APP}/stream", plan.rtmp)
-}
-
-fn playlist_url(plan: BroadcastPlan) -> String {
-    format!("http://127.0.0.1:{}/{APP}/stream/llhls.m3u8", plan.http)
+/// Segments of 2 s, parts of 0.5 s.
+fn short(timestamps: &'static str) -> impl Fn(u16, u16) -> String {
+    move |rtmp, http| broadcast_xml(BroadcastPlan { rtmp, http, timestamps })
 }
 
 /// Every segment and part that a server lists, by its path, read with plain reloads.
@@ -44,14 +59,14 @@ struct Reader {
 }
 
 impl Reader {
-    fn start(url: String) -> Reader {
+    fn start(urls: Vec<String>) -> Reader {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
             let mut files = BTreeMap::new();
             while !stopped.load(Ordering::Relaxed) {
                 // A server that is being killed answers nothing; what it had said is kept.
-                let _ = read(&url, &mut files);
+                urls.iter().for_each(|url| drop(read(url, &mut files)));
                 sleep(Duration::from_secs(1));
             }
             files
@@ -114,74 +129,126 @@ fn wait_for_media(url: &str) {
     }
 }
 
-fn two_servers_with(timestamps: &'static str, first_s: f64) {
-    let dir = tempfile::Builder::new().prefix("headwater-").tempdir().expect("a directory");
-    let [plan_a, plan_b] = [plan(timestamps), plan(timestamps)];
-    let (url_a, url_b) = (playlist_url(plan_a), playlist_url(plan_b));
-    let a = start("a", plan_a, dir.path());
-    let urls = [publish_url(plan_a), publish_url(plan_b)];
-    let _encoder = Publisher::start_lasting("encoder", first_s, &urls, dir.path()).expect("ffmpeg");
-    wait_for_media(&url_a);
+/// What happens to the second server, and what is to be seen of it.
+struct Course {
+    /// The playlists that are followed, and how many segments and parts each of their tracks must have on both.
+    playlists: &'static [(&'static str, u64, u64)],
+    /// How long the first server has the stream before the second one comes.
+    alone: Duration,
+    /// How long the second one runs until it is killed.
+    together: Duration,
+    /// How long both are compared.
+    compared_s: u32,
+    /// How many files must be on both.
+    least_files: usize,
+}
 
-    let readers = [Reader::start(url_a.clone()), Reader::start(url_b.clone())];
-    let diff = diff("diff", &url_a, &url_b, 40, dir.path());
-    // The second one comes some seconds later, and is killed when both have much in common.
-    sleep(Duration::from_secs(4));
-    let mut b = start("b", plan_b, dir.path());
-    sleep(Duration::from_secs(14));
+/// How long the second server is away when it was killed.
+const AWAY: Duration = Duration::from_secs(4);
+
+fn two_servers_with(xml: impl Fn(u16, u16) -> String, first_s: f64, course: &Course) {
+    let dir = tempfile::Builder::new().prefix("headwater-").tempdir().expect("a directory");
+    let sites = [Site::new(&xml), Site::new(&xml)];
+    let a = sites[0].start("a", dir.path());
+    let urls = sites.each_ref().map(Site::publish_url);
+    let _encoder = Publisher::start_lasting("encoder", first_s, &urls, dir.path()).expect("ffmpeg");
+    let names = || course.playlists.iter().map(|(name, ..)| *name);
+    for name in names() {
+        wait_for_media(&sites[0].playlist_url(name));
+    }
+
+    let readers =
+        sites.each_ref().map(|site| Reader::start(names().map(|name| site.playlist_url(name)).collect()));
+    let compare = |name| {
+        let [a, b] = sites.each_ref().map(|site| site.playlist_url(name));
+        diff(&format!("diff-{name}"), &a, &b, course.compared_s, dir.path())
+    };
+    let diffs: Vec<Process> = names().map(compare).collect();
+    sleep(course.alone);
+    let mut b = sites[1].start("b", dir.path());
+    sleep(course.together);
     b.process.kill();
-    sleep(Duration::from_secs(4));
+    sleep(AWAY);
     b.restart().expect("a server that starts again");
-    let (code, summary) = verdict(diff, Duration::from_secs(60));
+    let verdicts: Vec<_> = diffs.into_iter().map(|diff| verdict(diff, 2 * PATIENCE)).collect();
     let [files_a, files_b] = readers.map(Reader::files);
 
     let both: Vec<_> = files_a.iter().filter_map(|(path, a)| Some((path, a, files_b.get(path)?))).collect();
     let unlike: Vec<_> = both.iter().filter(|(_, a, b)| a != b).map(|(path, ..)| path).collect();
-    assert!(unlike.is_empty(), "{unlike:?} differ, of {} files; {summary:#}", both.len());
-    assert!(both.len() >= 60, "{} files are on both", both.len());
+    assert!(unlike.is_empty(), "{unlike:?} differ, of {} files; {verdicts:#?}", both.len());
+    assert!(both.len() >= course.least_files, "{} files are on both", both.len());
 
-    assert_eq!((code, summary["verdict"].as_str()), (Some(0), Some("identical")), "{summary:#}");
-    for track in summary["tracks"].as_array().expect("tracks") {
-        let identical = |what: &str| track[what]["identical"].as_u64().unwrap_or(0);
-        assert!(identical("segments") >= 6 && identical("parts") >= 25, "{summary:#}");
+    for ((code, summary), (_, least_segments, least_parts)) in verdicts.iter().zip(course.playlists) {
+        assert_eq!((*code, summary["verdict"].as_str()), (Some(0), Some("identical")), "{summary:#}");
+        for track in summary["tracks"].as_array().expect("tracks") {
+            let identical = |what: &str| track[what]["identical"].as_u64().unwrap_or(0);
+            assert!(identical("segments") >= *least_segments, "{summary:#}");
+            assert!(identical("parts") >= *least_parts, "{summary:#}");
+        }
+        // Before it began, and when it was killed.
+        let outages = summary["outages"].as_array().expect("outages");
+        assert!(outages.len() >= 2 && outages.iter().all(|outage| outage["side"] == "B"), "{summary:#}");
+        println!("{}", summary["tracks"]);
     }
-    // Before it began, and when it was killed.
-    let outages = summary["outages"].as_array().expect("outages");
-    assert!(outages.len() >= 2 && outages.iter().all(|outage| outage["side"] == "B"), "{summary:#}");
-    println!("{timestamps}: {} files on both; {}", both.len(), summary["tracks"]);
+    println!("{} files on both, {} bytes", both.len(), both.iter().map(|(_, a, _)| a.len()).sum::<usize>());
     drop((a, b));
+}
+
+const SHORT: Course = Course {
+    playlists: &[("llhls.m3u8", 6, 25)],
+    alone: Duration::from_secs(4),
+    together: Duration::from_secs(14),
+    compared_s: 40,
+    least_files: 60,
+};
+
+/// An encoder's first timestamp, in seconds, with which its time zero lies where servers without a directory are sure to
+/// round alike: between 0.4 s before and 0.4 s after a whole second, as it takes ffmpeg from nothing to 0.8 s to start.
+fn near_a_second() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs_f64();
+    now % 3_600.0 + 0.4
 }
 
 #[test]
 fn with_the_timestamps_of_the_encoder() {
     let _machine = machine::shared();
-    two_servers_with("Original", 100.0);
+    two_servers_with(short("Original"), 100.0, &SHORT);
 }
 
 #[test]
 fn with_the_clocks_of_the_servers() {
     let _machine = machine::shared();
-    // Between a whole second and the encoder's time zero there must be the room that is documented; here it begins
-    // between 0.4 s before and 0.4 s after one, as it takes ffmpeg from nothing to 0.8 s to start.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs_f64();
-    two_servers_with("SystemClock", now % 3_600.0 + 0.4);
+    two_servers_with(short("SystemClock"), near_a_second(), &SHORT);
+}
+
+#[test]
+fn as_the_guide_configures_them() {
+    let _machine = machine::shared();
+    let course = Course {
+        playlists: &[("llhls.m3u8", 3, 20), ("ts:playlist.m3u8", 5, 0)],
+        alone: Duration::from_secs(20),
+        together: Duration::from_secs(22),
+        compared_s: 72,
+        least_files: 80,
+    };
+    two_servers_with(redundancy_xml, near_a_second(), &course);
 }
 
 #[test]
 fn two_that_begin_at_zero_are_told_apart() {
     let _machine = machine::shared();
     let dir = tempfile::Builder::new().prefix("headwater-").tempdir().expect("a directory");
-    let [plan_a, plan_b] = [plan("ZeroBased"), plan("ZeroBased")];
-    let (url_a, url_b) = (playlist_url(plan_a), playlist_url(plan_b));
-    let _a = start("a", plan_a, dir.path());
-    let urls = [publish_url(plan_a), publish_url(plan_b)];
+    let sites = [(); 2].map(|()| Site::new(short("ZeroBased")));
+    let [url_a, url_b] = sites.each_ref().map(|site| site.playlist_url("llhls.m3u8"));
+    let _a = sites[0].start("a", dir.path());
+    let urls = sites.each_ref().map(Site::publish_url);
     let _encoder = Publisher::start_lasting("encoder", 100.0, &urls, dir.path()).expect("ffmpeg");
     wait_for_media(&url_a);
 
     let (code, summary) = verdict(diff("absent", &url_a, &url_b, 3, dir.path()), PATIENCE);
     assert_eq!((code, summary["verdict"].as_str()), (Some(2), Some("could_not_tell")), "{summary:#}");
 
-    let _b = start("b", plan_b, dir.path());
+    let _b = sites[1].start("b", dir.path());
     wait_for_media(&url_b);
     let (code, summary) = verdict(diff("diff", &url_a, &url_b, 12, dir.path()), PATIENCE);
     assert_eq!((code, summary["verdict"].as_str()), (Some(1), Some("different")), "{summary:#}");
