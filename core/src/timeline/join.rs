@@ -338,6 +338,11 @@ impl Feed {
         for packet in held {
             mapping.pass(timeline, now, self.main, packet, &mut passed.packets);
         }
+        if joined == Joined::KeyFrame
+            && let Some(first) = passed.packets.first()
+        {
+            timeline.seam = Some(first.dts);
+        }
         passed.joined = Some(joined);
         self.state = State::Live(mapping);
     }
@@ -486,11 +491,14 @@ impl Joining {
     }
 
     /// The offset of the source, if the packets held so far leave no doubt: they were there once only, all at the
-    /// same offset, and so lately that a programme that loops would have been there twice. One large access unit is
+    /// same offset, behind the last seam, and so lately that a programme that loops would have been there twice. One large access unit is
     /// proof enough; small ones must agree with each other.
     fn recognise(&mut self, timeline: &Timeline, now: Now) -> Option<i64> {
         let packet = self.held.back()?;
         let place = timeline.memory.only_place(fingerprint(packet))?;
+        if !timeline.is_behind_the_seam(place) {
+            return None;
+        }
         let age_us = timeline.live_us(now)?.saturating_sub(place.as_micros());
         if age_us >= timeline.memory.span_us() / 2 {
             return None;
@@ -510,15 +518,18 @@ impl Joining {
     /// Only packets of the track `of` count, if there is one.
     fn likely_offset(&self, timeline: &Timeline, now: Now, of: Option<TrackId>) -> Option<i64> {
         let newest_us = self.newest_us()?;
-        let offsets = self.known_offsets(timeline, of);
-        let near = |edge_us: i64| {
+        let (live_us, end_us) = (timeline.live_us(now)?, timeline.end_us()?);
+        let near = |offsets: &BTreeMap<i64, u32>, edge_us: i64| {
             let off_by = |offset_us: &i64| newest_us.saturating_add(*offset_us).abs_diff(edge_us);
             let known =
                 offsets.iter().filter(|(_, votes)| **votes >= VOTES_NEEDED).map(|(offset_us, _)| *offset_us);
             known.filter(|offset_us| off_by(offset_us) <= LIVE_AGREES_US).min_by_key(off_by)
         };
-        near(timeline.live_us(now)?)
-            .or_else(|| near(timeline.end_us()?))
+        let behind_the_seam = self.known_offsets(timeline, of, |place| timeline.is_behind_the_seam(place));
+        let anywhere = self.known_offsets(timeline, of, |_| true);
+        [(&behind_the_seam, live_us), (&behind_the_seam, end_us), (&anywhere, live_us), (&anywhere, end_us)]
+            .into_iter()
+            .find_map(|(offsets, edge_us)| near(offsets, edge_us))
             .or_else(|| self.offset_of_the_late(timeline, now, of))
     }
 
@@ -547,11 +558,16 @@ impl Joining {
         offset_us.filter(|_| goes_on && is_behind)
     }
 
-    /// Every offset at which packets held were placed before, and how much speaks for it.
-    fn known_offsets(&self, timeline: &Timeline, of: Option<TrackId>) -> BTreeMap<i64, u32> {
+    /// Every offset at which packets held were placed before, at places that `count`, and how much speaks for it.
+    fn known_offsets(
+        &self,
+        timeline: &Timeline,
+        of: Option<TrackId>,
+        count: impl Fn(Timestamp) -> bool,
+    ) -> BTreeMap<i64, u32> {
         let mut offsets: BTreeMap<i64, u32> = BTreeMap::new();
         for packet in self.held_of(of) {
-            for place in timeline.memory.places(fingerprint(packet)) {
+            for place in timeline.memory.places(fingerprint(packet)).filter(|place| count(*place)) {
                 let offset_us = place.micros_since(packet.dts);
                 let near = offset_us.saturating_sub_unsigned(OFFSET_AGREES_US)
                     ..=offset_us.saturating_add_unsigned(OFFSET_AGREES_US);

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use super::memory::fingerprint;
-use super::{OFFSET_AGREES_US, PROOF_BYTES, Timeline, is_start};
+use super::{OFFSET_AGREES_US, Timeline, is_start};
 use crate::media::{Packet, Timestamp, TrackId};
 use crate::time::Now;
 
@@ -19,8 +19,6 @@ pub(super) struct Mapping {
     pub(super) lead_us: i64,
     /// Packets may repeat what an earlier source delivered.
     overlaps: bool,
-    /// The main track has brought something that viewers had not seen.
-    has_news: bool,
     /// The main track goes on without a hole, or has been started at a key frame.
     pub(super) decodable: bool,
 }
@@ -28,7 +26,7 @@ pub(super) struct Mapping {
 impl Mapping {
     pub(super) fn new(offset_us: i64, overlaps: bool, decodable: bool) -> Mapping {
         let (ticks, last_in) = (BTreeMap::new(), BTreeMap::new());
-        Mapping { offset_us, ticks, last_in, lead_us: i64::MIN, overlaps, has_news: false, decodable }
+        Mapping { offset_us, ticks, last_in, lead_us: i64::MIN, overlaps, decodable }
     }
 
     /// Whether the source has set its clock. Media that is missing is no jump forwards: time has passed meanwhile.
@@ -62,10 +60,7 @@ impl Mapping {
     ) {
         let fingerprint = timeline.recalls.then(|| fingerprint(&packet));
         self.hear(now, &packet);
-        if let Some(fingerprint) = fingerprint.filter(|_| self.overlaps)
-            && (self.is_repeated(timeline, main, fingerprint, &packet)
-                || self.is_behind_a_seam(timeline, main, fingerprint, &packet))
-        {
+        if self.overlaps && fingerprint.is_some_and(|it| self.is_repeated(timeline, main, it, &packet)) {
             return;
         }
         let (dts, pts) = (packet.dts, packet.pts);
@@ -80,7 +75,6 @@ impl Mapping {
             }
             self.decodable = true;
         }
-        self.has_news |= main.is_none_or(|main| main == packet.track);
         timeline.note(now, &packet, fingerprint, is_start(main, &packet));
         out.push(packet);
     }
@@ -97,29 +91,6 @@ impl Mapping {
         let mut places = timeline.memory.places(fingerprint);
         let place = places.find(|place| self.agrees(*place, packet));
         place.map(|place| self.confirm(main, place, packet)).is_some()
-    }
-
-    /// Whether another source delivered this very packet, but a moment away from where it belongs by this mapping: between
-    /// the one by which the place of this source is known and the last one there was a source that was placed by the clock.
-    /// Viewers have seen that one last, so its place counts from here on. When there is something new it is too late for
-    /// that, and what looks known may be a picture that does not change.
-    fn is_behind_a_seam(
-        &mut self,
-        timeline: &Timeline,
-        main: Option<TrackId>,
-        fingerprint: u64,
-        packet: &Packet,
-    ) -> bool {
-        if self.has_news || main.is_some_and(|main| main != packet.track) || packet.data.len() < PROOF_BYTES {
-            return false;
-        }
-        let here = self.place(packet.track, packet.dts);
-        let is_near = |place: &Timestamp| place.micros_since(here).abs() <= SEAM_US;
-        let Some(place) = timeline.memory.only_place(fingerprint).filter(is_near) else { return false };
-        self.offset_us = place.micros_since(packet.dts);
-        self.ticks.clear();
-        self.confirm(main, place, packet);
-        true
     }
 
     /// Whether `packet` belongs to `place`.
@@ -143,8 +114,6 @@ pub(super) fn lead_us(now: Now, source_us: i64) -> i64 {
     source_us.saturating_sub_unsigned(now.mono.as_micros())
 }
 
-/// A source that is placed by the clock is off by less than this, in microseconds.
-const SEAM_US: i64 = 250_000;
 /// A source whose time goes back by more than this has set its clock.
 const JUMP_BACK: Duration = Duration::from_secs(1);
 /// A source whose time goes forward by so many microseconds more than the clock does, too: its media would be behind a

@@ -48,6 +48,9 @@ pub struct Timeline {
     /// Whether what passes is remembered.
     recalls: bool,
     memory: Memory,
+    /// Where the last source began that was placed by the clock: before that, media lies some milliseconds off from where
+    /// it would lie behind it.
+    seam: Option<Timestamp>,
     last_passed: Option<Time>,
 }
 
@@ -104,6 +107,7 @@ impl Timeline {
             tracks: BTreeMap::new(),
             recalls: false,
             memory: Memory::default(),
+            seam: None,
             last_passed: None,
         }
     }
@@ -146,6 +150,11 @@ impl Timeline {
             self.memory.remember(fingerprint, packet.dts, start);
         }
         self.last_passed = Some(now.mono);
+    }
+
+    /// Whether `place` lies where the source that plays has been placed by its content or by the clock, and not before.
+    fn is_behind_the_seam(&self, place: Timestamp) -> bool {
+        self.seam.is_none_or(|seam| place >= seam)
     }
 
     /// Where the next packet of `track` is expected if nothing was lost, in microseconds.

@@ -538,7 +538,7 @@ fn a_burst_that_comes_in_pieces_is_joined_where_its_end_is_live() {
 fn what_came_behind_a_seam_is_not_repeated() {
     // The first origin ends with frame 60. The second one, which keeps no past, goes on with frame 75 and is placed by the
     // clock: earlier or later than that frame belongs. Its last frame is number 90.
-    for off_ms in [-120_i64, -17, 0, 17, 120] {
+    for off_ms in [-400_i64, -120, -17, 0, 17, 120, 400] {
         let big = |n: i64| packet(VIDEO, n * 40, n % 25 == 0, payload(n, 600));
         let mut timeline = Timeline::new(TimestampMode::ZeroBased);
         play(&mut timeline, (0..=60).map(|n| (n as u64 * 40, big(n))));

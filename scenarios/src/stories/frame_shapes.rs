@@ -37,8 +37,8 @@ fn write(draw: &mut Draw) -> Script {
     // the part; and once more there and back for a short one at the end of a segment, which comes so soon after another
     // that the reload for it is still on its way.
     script.must(Rule::Fresh { ms: frame_ms + sound_ms + reordering_ms + 7 * script.one_way_ms() + 50 });
-    let ways = 4 * script.one_way_ms() + 50;
-    script.must(Rule::Dated { ms: reordering_ms + frame_ms + ways });
+    // What is newest when an edge begins has waited for the recent past before it.
+    script.must(Rule::Dated { ms: reordering_ms + frame_ms + script.dial_ms() + 50 });
     script.must(Rule::Gap { ms: script.part_gap_ms() + frame_ms });
     script.must(Rule::EveryFrameOnce).must(Rule::NoFatalError).must(Rule::NoFailover);
     script

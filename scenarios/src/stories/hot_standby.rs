@@ -54,6 +54,8 @@ fn write(draw: &mut Draw) -> Script {
         }
     };
 
+    // A connection that was cut for long is tried by the kernel at pauses that double.
+    script.recovery.within_ms = 30_000;
     // What the standby has may be as much behind as packets take longer at times; a frame may have been due.
     let failover = late + 4 * script.one_way_ms() + 40;
     script.must(Rule::Failover { ms: failover });
