@@ -65,7 +65,7 @@ fn a_lost_origin_comes_back_as_a_standby() {
 fn an_origin_that_falls_behind_is_covered_for_and_relieved() {
     let mut bench = in_step();
     bench.host("a").lag = 20;
-    bench.run(2_000);
+    bench.run(6_000);
     bench.demand_every_frame();
     assert!(bench.longest_gap_since(6_000) <= 140, "{}", bench.longest_gap_since(6_000));
     assert_eq!(bench.covers(), 1);
