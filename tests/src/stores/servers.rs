@@ -18,7 +18,7 @@ use crate::process::Process;
 use crate::stores::real::Real;
 
 /// How long a server may take to start, or a Cluster to agree.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server.
 pub struct Server {
